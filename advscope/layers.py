@@ -1,0 +1,115 @@
+"""Finding the layers of a network by name, and reading their outputs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor, nn
+
+from advscope.frozen import MicroBatched
+
+
+def inner(network: nn.Module) -> nn.Module:
+    """Return the network itself, out of :class:`~advscope.frozen.MicroBatched` if it is in one."""
+    if isinstance(network, MicroBatched):
+        wrapped: nn.Module = network.network
+        return wrapped
+    return network
+
+
+def find_layer(network: nn.Module, name: str) -> nn.Module:
+    """Return the submodule of that name.
+
+    Raises:
+        ValueError: If there is none; the message names the nearest ones.
+    """
+    modules: dict[str, nn.Module] = dict(inner(network).named_modules())
+    if name in modules:
+        return modules[name]
+    near = get_close_matches(name, modules, n=3, cutoff=0.3) or list(modules)[1:4]
+    raise ValueError(f"{type(inner(network)).__name__} has no layer {name!r}; the nearest names are {', '.join(near)}")
+
+
+@contextmanager
+def recording(network: nn.Module, names: Sequence[str], copy: bool = False) -> Iterator[dict[str, list[Tensor]]]:
+    """Record the outputs of layers while the ``with`` lasts; the hooks are removed in any case.
+
+    Args:
+        network: Any module, micro-batched or not.
+        names: Names of submodules, as in ``named_modules()``.
+        copy: Whether to keep copies, which later in-place operations cannot change, rather than the very tensors,
+            towards which gradients can be taken.
+
+    Yields:
+        For each name the list of its outputs, one for each time it is called (so one per micro-batch).
+
+    Raises:
+        ValueError: If a name is unknown, or a layer does not return a tensor.
+    """
+    layers = {name: find_layer(network, name) for name in names}
+    outputs: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def keep(name: str, output: object) -> None:
+        if not isinstance(output, Tensor):
+            raise ValueError(f"layer {name!r} returns a {type(output).__name__}, not a tensor; name another layer")
+        outputs[name].append(output.clone() if copy else output)
+
+    handles = []
+    try:
+        for name, layer in layers.items():
+            handles.append(layer.register_forward_hook(lambda _, __, output, name=name: keep(name, output)))
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def activations(network: nn.Module, images: Tensor, names: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
+    """Run a network once and return the outputs of layers, ``(N, ...)`` each, and the logits, ``(N, K)``.
+
+    The outputs are copies from the moment at which a layer returned them: networks with in-place activations
+    (torchvision's) overwrite the originals afterwards.
+
+    Raises:
+        ValueError: If a name is unknown, a layer does not return a tensor, or it runs several times (or never) in one
+            pass.
+    """
+    with recording(network, names, copy=True) as outputs:
+        logits = network(images)
+    # No images at all make one pass, too.
+    passes = max(1, -(-len(images) // network.size)) if isinstance(network, MicroBatched) else 1
+    for name, parts in outputs.items():
+        if len(parts) != passes:
+            raise ValueError(f"layer {name!r} ran {len(parts) / passes:g} times in one pass; name one that runs once")
+    return {
+        name: (parts[0] if passes == 1 else torch.cat(parts))[: len(images)] for name, parts in outputs.items()
+    }, logits
+
+
+def blocks(network: nn.Module) -> list[str]:
+    """Return the names of a network's blocks, from input to output, in the order in which they are defined.
+
+    A block is a convolution or linear layer, or a module around some that is no plain container (a residual block,
+    say), on the top level or in a container on it: the units in which architectures are described. A wrapper that
+    holds all the weights of a network is looked into.
+    """
+    names: list[str] = []
+
+    def visit(module: nn.Module, prefix: str) -> None:
+        for name, child in module.named_children():
+            path = f"{prefix}{name}"
+            if isinstance(child, nn.Conv2d | nn.Linear):
+                names.append(path)
+            elif isinstance(child, nn.Sequential | nn.ModuleList) or _holds_all(module, child):
+                visit(child, f"{path}.")
+            elif any(isinstance(layer, nn.Conv2d | nn.Linear) for layer in child.modules()):
+                names.append(path)
+
+    visit(inner(network), "")
+    return names
+
+
+def _holds_all(module: nn.Module, child: nn.Module) -> bool:
+    """Whether ``child`` holds every parameter of ``module``."""
+    return {id(p) for p in module.parameters()} == {id(p) for p in child.parameters()}

@@ -1,0 +1,42 @@
+"""What an evaluation leaves behind: its figures and rows as files, its plots, and the comparison of runs."""
+
+from advscope.report.accuracy_figure import accuracy_figure
+from advscope.report.bias_figure import bias_curve, bias_figure
+from advscope.report.cell_figure import cell_figure
+from advscope.report.comparison import Comparison, Line, compare
+from advscope.report.comparison_tables import to_csv, to_markdown, to_rich
+from advscope.report.evaluation_figures import draw_figures, evaluation_figures, save_figures
+from advscope.report.example_figure import example_figure
+from advscope.report.examples import attacks_of, load_examples, save_examples
+from advscope.report.figure_style import save_figure
+from advscope.report.image_rows import read_columns, read_rows, write_rows
+from advscope.report.ratio_figure import ratio_figure
+from advscope.report.summary import estimate, read_summary, write_summary
+
+__all__ = [
+    "Comparison",
+    "Line",
+    "accuracy_figure",
+    "attacks_of",
+    "bias_curve",
+    "bias_figure",
+    "cell_figure",
+    "compare",
+    "draw_figures",
+    "estimate",
+    "evaluation_figures",
+    "example_figure",
+    "load_examples",
+    "ratio_figure",
+    "read_columns",
+    "read_rows",
+    "read_summary",
+    "save_examples",
+    "save_figure",
+    "save_figures",
+    "to_csv",
+    "to_markdown",
+    "to_rich",
+    "write_rows",
+    "write_summary",
+]

@@ -1,0 +1,260 @@
+"""Runs against each other: each run's own figures, and paired differences over common images."""
+
+import re
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advscope.intervals import Estimate, mean
+from advscope.report.image_rows import FIXED, read_columns
+from advscope.report.summary import estimate, read_summary
+
+Columns = dict[str, NDArray[Any]]
+
+STAGE = "test"
+_MEASURES = ("psr", "is", "bias")
+_MAIN = re.compile(r"(accuracy|psr/[a-z]+_share|is/(score|chance|excess)\w*|bias/.+/relative)$")
+
+
+class Line(NamedTuple):
+    """One figure in every run."""
+
+    key: str
+    """Its log key, ``test/pgd20/psr/suppression_share``."""
+    main: bool
+    """Whether it belongs to the short table."""
+    figures: tuple[Estimate | None, ...]
+    """Each run's own figure; None where the run has none."""
+    differences: tuple[Estimate | None, ...]
+    """Each further run minus the first, over common images; None where no per-image rows hold the figure."""
+
+
+class Comparison(NamedTuple):
+    """What :func:`compare` returns."""
+
+    evaluation: str
+    """Name of the evaluation, the same in every run."""
+    data: str
+    """What it was taken on, in words."""
+    runs: tuple[str, ...]
+    """Names of the runs; differences are to the first."""
+    lines: tuple[Line, ...]
+    """The figures: accuracies, then PSR, IS and bias, layers in the network's order."""
+    notes: tuple[str, ...]
+    """What a reader must know: attacks that not every run has, or that differ in their settings."""
+
+
+class _Run(NamedTuple):
+    """One run's results, read."""
+
+    name: str
+    summary: dict[str, Any]
+    figures: dict[str, Estimate]
+    attacks: dict[str, Columns]
+    columns: list[str]
+
+
+def compare(runs: Sequence[str | Path], evaluation: str = "standard") -> Comparison:
+    """Compare runs by one evaluation of each.
+
+    A difference is taken image by image, ``d_i = run_i - first_i``, and given as ``mean(d) +- 1.96 s(d) / sqrt(n)``.
+    For accuracies it is over all images that were evaluated in every run (``d_i`` the difference of correctness; an
+    image counts as correct under all attacks together if it withstands each one); for measures over the images that
+    were attacked successfully in every run that ran the attack, and for which both values are defined.
+
+    Args:
+        runs: Folders of trainings, the one that the others are compared with first.
+        evaluation: Name of the folder under ``results/`` of each.
+
+    Returns:
+        The figures with their 95% intervals, in a fixed order.
+
+    Raises:
+        FileNotFoundError: If a run has no such results.
+        ValueError: If fewer than one run is given, or one twice, or the runs were evaluated on different data or have
+            no image in common.
+    """
+    folders = [Path(run) for run in runs]
+    if not folders:
+        raise ValueError("compare needs at least one run; give the folders of trainings")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise ValueError(f"a run is given twice among {', '.join(map(str, folders))}; give each once")
+    read = [_read(folder, evaluation) for folder in folders]
+    _refuse_other_data(read, folders)
+    names = _names(read, folders)
+    attacks = sorted({name for run in read for name in run.attacks})
+    order = list(dict.fromkeys(name for run in read for name in run.columns))
+    keys = {key for run in read for key in run.figures}
+    differences: dict[str, tuple[Estimate | None, ...]] = _accuracy_differences(read)
+    for attack in attacks:
+        differences |= _measure_differences(read, attack)
+    lines = [
+        Line(
+            key=key,
+            main=_MAIN.search(key) is not None,
+            figures=tuple(run.figures.get(key) for run in read),
+            differences=differences.get(key, (None,) * (len(read) - 1)),
+        )
+        for key in sorted(keys | differences.keys(), key=lambda key: _place(key, order))
+    ]
+    data = read[0].summary["data"]
+    described = f"{data['name']} {data['split']}, n = {data['n']}"
+    return Comparison(evaluation, described, names, tuple(lines), _notes(read, names, attacks))
+
+
+def _read(folder: Path, evaluation: str) -> _Run:
+    """Read one run's results."""
+    results = folder / "results" / evaluation
+    if not (results / "summary.json").is_file():
+        named = "" if evaluation == "standard" else f" (with the overlay that is named {evaluation})"
+        made = sorted(path.parent.name for path in folder.glob("results/*/summary.json"))
+        others = f"; it has {', '.join(made)}" if made else ""
+        raise FileNotFoundError(
+            f"{results} holds no summary.json; make it with `python evaluate.py --run {folder}`{named}{others}"
+        )
+    summary = read_summary(results / "summary.json")
+    columns = read_columns(results / "images.csv")
+    attacks = {str(name): columns["attack"] == name for name in np.unique(columns["attack"])}
+    return _Run(
+        name=summary["run"]["name"],
+        summary=summary,
+        figures={key: estimate(fields) for key, fields in summary["figures"].items()},
+        attacks={name: {key: column[here] for key, column in columns.items()} for name, here in attacks.items()},
+        columns=[name for name in columns if name not in FIXED],
+    )
+
+
+def _refuse_other_data(runs: list[_Run], folders: list[Path]) -> None:
+    """Refuse runs whose images are not the same."""
+    for run, folder in zip(runs[1:], folders[1:], strict=True):
+        one, other = (
+            f"{data['name']} {data['split']} (checksum {data['sha256'][:12]})"
+            for data in (runs[0].summary["data"], run.summary["data"])
+        )
+        if runs[0].summary["data"]["sha256"] != run.summary["data"]["sha256"]:
+            raise ValueError(
+                f"{folders[0]} was evaluated on {one}, {folder} on {other}: paired differences would mean nothing;"
+                " evaluate both on the same data"
+            )
+    indices = [
+        np.unique(np.concatenate([rows["index"] for rows in run.attacks.values()] or [np.array([])])) for run in runs
+    ]
+    if all(len(found) for found in indices) and not len(reduce(np.intersect1d, indices)):
+        raise ValueError(
+            f"{', '.join(map(str, folders))} have no image in common in images.csv; evaluate them on the same images"
+        )
+
+
+def _names(runs: list[_Run], folders: list[Path]) -> tuple[str, ...]:
+    """Return the runs' names, with their folders where two are alike."""
+    names = [run.name for run in runs]
+    return tuple(
+        name if names.count(name) == 1 else f"{name} ({folder})" for name, folder in zip(names, folders, strict=True)
+    )
+
+
+def _paired(runs: list[dict[int, float] | None]) -> tuple[Estimate | None, ...]:
+    """Return each further run's mean difference to the first one, over the images of both."""
+    first = runs[0]
+    estimates: list[Estimate | None] = []
+    for other in runs[1:]:
+        if first is None or other is None:
+            estimates.append(None)
+            continue
+        differences = np.array([other[index] - first[index] for index in sorted(first.keys() & other.keys())])
+        estimates.append(mean(float(differences.sum()), float((differences**2).sum()), len(differences)))
+    return tuple(estimates)
+
+
+def _accuracy_differences(runs: list[_Run]) -> dict[str, tuple[Estimate | None, ...]]:
+    """Return the differences of clean accuracy, of robust accuracy per attack, and of that under all attacks."""
+    correct: list[dict[str, dict[int, float]]] = []
+    for run in runs:
+        found: dict[str, dict[int, float]] = {}
+        for attack, rows in run.attacks.items():
+            robust = rows["adversarial_prediction"] == rows["label"]
+            found[attack] = dict(zip(rows["index"].tolist(), robust.astype(float).tolist(), strict=True))
+            clean = (rows["prediction"] == rows["label"]).astype(float).tolist()
+            found.setdefault("clean", {}).update(zip(rows["index"].tolist(), clean, strict=True))
+        under_attack = [values for attack, values in found.items() if attack != "clean"]
+        if under_attack:
+            everywhere = set.intersection(*(set(values) for values in under_attack))
+            found["all"] = {index: min(values[index] for values in under_attack) for index in everywhere}
+        correct.append(found)
+    same_attacks = all(run.attacks.keys() == runs[0].attacks.keys() for run in runs)
+    differences = {}
+    for name in dict.fromkeys(name for found in correct for name in found):
+        # Withstanding each of two attacks and each of three are different things.
+        if name == "all" and not same_attacks:
+            continue
+        key = f"{STAGE}/clean/accuracy" if name == "clean" else f"{STAGE}/{name}/robust_accuracy"
+        having = [found[name] for found in correct if name in found]
+        shared = set.intersection(*(set(values) for values in having))
+        differences[key] = _paired(
+            [{index: found[name][index] for index in shared} if name in found else None for found in correct]
+        )
+    return differences
+
+
+def _measure_differences(runs: list[_Run], attack: str) -> dict[str, tuple[Estimate | None, ...]]:
+    """Return the differences of each measure under one attack, over the images attacked in every run that ran it."""
+    having = [run.attacks[attack] for run in runs if attack in run.attacks]
+    shared = reduce(np.intersect1d, [rows["index"][rows["attacked"]] for rows in having])
+    differences = {}
+    for name in dict.fromkeys(name for rows in having for name in rows if name not in FIXED):
+        values: list[dict[int, float] | None] = []
+        for run in runs:
+            rows = run.attacks.get(attack, {})
+            if name not in rows:
+                values.append(None)
+                continue
+            counts = np.isin(rows["index"], shared) & ~np.isnan(rows[name])
+            values.append(dict(zip(rows["index"][counts].tolist(), rows[name][counts].tolist(), strict=True)))
+        if any(values):
+            differences[f"{STAGE}/{attack}/{name}"] = _paired(values)
+    return differences
+
+
+def _place(key: str, columns: list[str]) -> tuple[Any, ...]:
+    """Return what figures are sorted by: accuracies first, then measure by measure, each attack's in column order."""
+    _, attack, name = (*key.split("/", 2), "", "")[:3]
+    if name.endswith("accuracy"):
+        return (0, {"clean": 0, "all": 2}.get(attack, 1), attack, 0, [])
+    measure = name.split("/")[0]
+    rank = _MEASURES.index(measure) if measure in _MEASURES else len(_MEASURES)
+    # Numbers in names count as numbers, so that layer2 stands before layer10.
+    natural = [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
+    return (1, rank, attack, columns.index(name) if name in columns else len(columns), natural)
+
+
+def _notes(runs: list[_Run], names: tuple[str, ...], attacks: list[str]) -> tuple[str, ...]:
+    """Say what makes figures less comparable than they look."""
+    notes = []
+    for attack in attacks:
+        without = [name for run, name in zip(runs, names, strict=True) if attack not in run.attacks]
+        if without:
+            notes.append(f"{attack} was not run on {', '.join(without)}")
+            continue
+        settings = [_attack_settings(run.summary["settings"], attack) for run in runs]
+        if any(found != settings[0] for found in settings):
+            notes.append(f"{attack} has other settings in some runs: its figures differ for that reason too")
+        shared = reduce(np.intersect1d, [run.attacks[attack]["index"][run.attacks[attack]["attacked"]] for run in runs])
+        if len(runs) > 1:
+            notes.append(f"{attack}: {len(shared)} images are attacked in every run")
+    if any(run.attacks.keys() != runs[0].attacks.keys() for run in runs):
+        notes.append(
+            "the runs had different attacks, so all/robust_accuracy means different things: no difference given"
+        )
+    return tuple(notes)
+
+
+def _attack_settings(settings: dict[str, Any], attack: str) -> Any:
+    """Return an attack's settings out of a run's whole config, None where they do not stand there."""
+    found: Any = settings
+    for key in ("model", "init_args", "attacks", attack):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found

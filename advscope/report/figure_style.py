@@ -1,0 +1,101 @@
+"""What all figures share: colours, marks, sizes, and how they are written."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advscope.report.atomic_file import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 7.2
+"""Width of every figure in inches: at phone width its 9-point text is still read."""
+
+DOTS_PER_INCH = 130
+
+
+class CellClass(NamedTuple):
+    """How a class of PSR cells is drawn; told apart by colour, by brightness, by mark and by hatching."""
+
+    name: str
+    colour: str
+    marker: str
+    hatch: str
+
+
+# Okabe and Ito's colours, at three different brightnesses.
+SUPPRESSION = CellClass("suppression", "#0072B2", "v", "\\\\\\\\")
+PROMOTION = CellClass("promotion", "#E69F00", "^", "////")
+BALANCE = CellClass("balance", "#CC79A7", "o", "....")
+CELL_CLASSES = (SUPPRESSION, PROMOTION, BALANCE)
+
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LINE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINE_STYLES = ("-", "--", "-.", ":")
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "figure.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": "#d9d9d9",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.7,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the common style while the ``with`` lasts; the user's own settings come back in any case."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        parameters: Any = matplotlib.rcParams
+        parameters.update(_SETTINGS)
+        yield
+
+
+def classify(ratios: NDArray[Any], significant: NDArray[Any]) -> list[NDArray[np.bool_]]:
+    """Return for each of :data:`CELL_CLASSES` which cells are of it.
+
+    A significant cell is suppression-dominated for r < -1, promotion-dominated for r > 1, balanced in between.
+
+    Args:
+        ratios: log2 of promotion over suppression, any shape; nan where undefined.
+        significant: Which cells are, same shape.
+
+    References:
+        Xu et al., *Interpreting Adversarial Examples by Activation Promotion and Suppression*, 2019,
+        https://arxiv.org/abs/1904.02057, below Eq. 4.
+    """
+    counts = np.asarray(significant, dtype=bool) & ~np.isnan(ratios)
+    return [counts & (ratios < -1), counts & (ratios > 1), counts & (ratios >= -1) & (ratios <= 1)]
+
+
+def class_name(label: int, names: Sequence[str] | None) -> str:
+    """Return a class's name, its number where there is no name."""
+    label = int(label)
+    return str(names[label]) if names is not None and 0 <= label < len(names) else f"class {label}"
+
+
+def save_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a figure as PNG; the same bytes for the same figure and version of matplotlib."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    write_atomically(path, buffer.getvalue())

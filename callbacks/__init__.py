@@ -1,0 +1,23 @@
+"""Monitors, one per measure, and what a run leaves behind."""
+
+from callbacks.activation_bias import ActivationBiasMonitor
+from callbacks.collapse_guard import CollapseGuard, TrainingCollapsedError
+from callbacks.evaluation_record import EvaluationRecord
+from callbacks.interpretability import InterpretabilityMonitor
+from callbacks.monitor import Monitor
+from callbacks.promotion_suppression import PromotionSuppressionMonitor
+from callbacks.run_record import RunRecord, versions
+from callbacks.wandb_run import wandb_logger
+
+__all__ = [
+    "ActivationBiasMonitor",
+    "CollapseGuard",
+    "EvaluationRecord",
+    "InterpretabilityMonitor",
+    "Monitor",
+    "PromotionSuppressionMonitor",
+    "RunRecord",
+    "TrainingCollapsedError",
+    "versions",
+    "wandb_logger",
+]

@@ -1,0 +1,85 @@
+"""The W&B side of a run: online where the user is logged in, offline otherwise, and never needed for a result."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import WandbLogger
+
+Mode = Literal["auto", "online", "offline", "off"]
+
+
+def resolved(mode: Mode) -> Literal["online", "offline", "off"]:
+    """Return what ``auto`` stands for: the environment's ``WANDB_MODE``, else online if logged in, else offline."""
+    if mode != "auto":
+        return mode
+    environment = os.environ.get("WANDB_MODE", "")
+    if environment in ("online", "offline"):
+        return "online" if environment == "online" else "offline"
+    if environment in ("disabled", "dryrun"):
+        return "off" if environment == "disabled" else "offline"
+    import wandb
+
+    # Asks neither the user nor, without a key, the network.
+    logging.getLogger("wandb").setLevel(logging.ERROR)
+    try:
+        return "online" if wandb.login(prompt=False) else "offline"
+    except Exception as error:  # a key that the server refuses or no network: the run goes on offline
+        logging.getLogger(__name__).warning("W&B is not reachable (%s): logging offline", error)
+        return "offline"
+
+
+def wandb_logger(
+    mode: Mode,
+    *,
+    project: str,
+    name: str,
+    folder: Path,
+    job_type: Literal["train", "evaluate", "compare"],
+    group: str,
+    tags: Sequence[str] = (),
+    config: dict[str, Any] | None = None,
+    identity: str | None = None,
+) -> "WandbLogger | None":
+    """Return the logger of a run, ``None`` if it is switched off.
+
+    Args:
+        mode: See :func:`resolved`.
+        project: W&B project.
+        name: Name of the run.
+        folder: Where the run's files go (``folder/wandb``).
+        job_type: ``train``, ``evaluate`` or ``compare``.
+        group: The training to which the run belongs.
+        tags: Data set, objective, network.
+        config: Every setting.
+        identity: W&B id of the run that is continued; ``None`` for a new one.
+    """
+    wanted = resolved(mode)
+    if wanted == "off":
+        return None
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    folder.mkdir(parents=True, exist_ok=True)
+    logger = WandbLogger(
+        project=project,
+        name=name,
+        save_dir=folder,
+        offline=wanted == "offline",
+        id=identity,
+        resume="allow" if identity else None,
+        job_type=job_type,
+        group=group,
+        tags=list(tags),
+        config=config,
+        settings=wandb.Settings(quiet=True),
+    )
+    if not hasattr(logger.experiment, "define_metric"):  # other processes than the first hold a dummy
+        return logger
+    logger.experiment.define_metric("epoch")
+    for stage in ("val", "test"):
+        logger.experiment.define_metric(f"{stage}/*", step_metric="epoch")
+    return logger

@@ -1,0 +1,22 @@
+"""The data that networks are trained and explained on, as Lightning datamodules.
+
+Each yields :class:`advscope.batch.Batch`: images in [0, 1], labels, and the place of each image in its data set.
+"""
+
+from datamodules.augmentation import Augmentation, CropFlip
+from datamodules.base import BatchLoader, ImageDataModule, SplitName
+from datamodules.cifar10 import CIFAR10
+from datamodules.imagenet import ImageNet
+from datamodules.in_memory import InMemoryDataModule, Split
+
+__all__ = [
+    "CIFAR10",
+    "Augmentation",
+    "BatchLoader",
+    "CropFlip",
+    "ImageDataModule",
+    "ImageNet",
+    "InMemoryDataModule",
+    "Split",
+    "SplitName",
+]

@@ -1,0 +1,223 @@
+"""ImageNet, and any other images sorted into one folder per class."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from advscope.batch import Batch
+from datamodules.base import BatchLoader, ImageDataModule, SplitName, hold_out
+from datamodules.class_folders import Classes, ImageFiles, class_folders, read_classes, scan
+from datamodules.image_preprocessing import central_crop, draw, random_crop, read_rgb
+from datamodules.in_memory import as_network_input
+
+
+class ImageNet(ImageDataModule):
+    """ILSVRC2012 in folders (``train/`` and ``val/``, one folder per synset), or any images in such folders.
+
+    Training images are cropped at random (Inception's crop) and mirrored every other time, as a function of (seed,
+    epoch, index); the others are scaled and cropped at the centre, as torchvision does it on PIL images. Validation
+    images are held out of ``train/``; the test set is ``val/``. A root without these two folders holds the class folders
+    itself: it is all test set, and cannot be trained on. An image's index is its place in the sorted order of the files
+    under ``train/`` (``train`` and ``val``) or under ``val/`` (``test``).
+
+    Args:
+        root: Folder of the data.
+        batch_size: Training images per batch and process.
+        eval_batch_size: Images per batch and process in validation and test.
+        seed: Seed of shuffling and augmentation.
+        size: Side of the images that the network sees, in pixels: 224, or 299 for Inception-v3.
+        resize: Short side to which evaluation scales an image before it takes the centre; null is 8/7 of ``size`` (256
+            for 224, 342 for 299).
+        interpolation: How images are scaled, always with antialiasing.
+        min_crop_area: Smallest share of a training image's area that a random crop covers.
+        validation_images: How many training images are held out; null is a tenth. They are the last of a permutation
+            that is the same for every seed.
+        classes: File that numbers the classes: one folder name a line, in order, with a name to show after it if
+            wanted; or ``imagenet_class_index.json``. Null numbers the sorted folder names, which for all 1,000 synsets
+            is the official order.
+        num_workers: Processes that decode, per loader; 0 decodes in the process that trains.
+        start_method: How they start: ``fork``, ``spawn`` or ``forkserver``; null is Python's default.
+
+    Raises:
+        ValueError: If a setting is out of range.
+        FileNotFoundError: When a split is asked for, and its folder is missing or holds no images.
+    """
+
+    def __init__(
+        self,
+        root: str = "data/imagenet",
+        batch_size: int = 128,
+        eval_batch_size: int = 256,
+        seed: int = 0,
+        size: int = 224,
+        resize: int | None = None,
+        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        min_crop_area: float = 0.08,
+        validation_images: int | None = None,
+        classes: str | None = None,
+        num_workers: int = 0,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, seed)
+        resize = round(size * 8 / 7) if resize is None else resize
+        if not 1 <= size <= resize:
+            raise ValueError(f"size must be in 1 ... resize ({resize}), got {size}")
+        if not 0 < min_crop_area <= 1:
+            raise ValueError(f"min_crop_area must be in (0, 1], got {min_crop_area}")
+        if interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(f"interpolation must be bilinear or bicubic, got {interpolation}")
+        if num_workers < 0:
+            raise ValueError(f"num_workers must not be negative, got {num_workers}")
+        self.root = Path(root)
+        self.preprocessing = _Preprocessing(size, resize, interpolation, min_crop_area)
+        self.validation_images = validation_images
+        self.classes_file = classes
+        self.num_workers = num_workers
+        self.start_method = start_method
+        self._files: dict[Path, ImageFiles] = {}
+        self._places: dict[SplitName, Tensor] = {}
+
+    @cached_property
+    def classes(self) -> Classes:
+        """The classes, by number: those of the classes file, else the sorted folder names."""
+        if self.classes_file is not None:
+            return read_classes(Path(self.classes_file))
+        train, test = self.root / "train", self._test_folder()
+        folders = tuple(class_folders(train if train.is_dir() else test))
+        return Classes(folders, folders)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the classes, by number."""
+        return self.classes.names
+
+    def files(self, name: SplitName) -> ImageFiles:
+        """Return the files among which a split's images are, read from the folders at the first call."""
+        folder = self._test_folder() if name == "test" else self.root / "train"
+        if name != "test" and not folder.is_dir():
+            class_folders(self.root)  # a missing root is said first
+            raise FileNotFoundError(
+                f"{folder} is missing: training needs a root with train/ and val/; {self.root} can only be tested on"
+            )
+        if folder not in self._files:
+            self._files[folder] = scan(folder, self.classes)
+        return self._files[folder]
+
+    def split_indices(self, name: SplitName) -> Tensor:
+        """Return the places among the sorted files of a split's images, in the split's order, int64 ``(N,)``."""
+        if name not in self._places:
+            count = len(self.files(name).labels)
+            if name == "test":
+                self._places[name] = torch.arange(count)
+            else:
+                self._places[name] = hold_out(count, self.validation_images)[name == "val"]
+        return self._places[name]
+
+    def checksum(self, name: SplitName) -> str:
+        """Return the sha256 over the relative paths, sizes in bytes and labels of a split's files, in hexadecimal.
+
+        The pixels do not enter it: reading all of ImageNet would take an hour.
+        """
+        files, digest = self.files(name), hashlib.sha256()
+        for place in self.split_indices(name).tolist():
+            size = os.path.getsize(files.path(place))
+            digest.update(bytes(files.paths[place]) + f"\0{size}\0{int(files.labels[place])}\n".encode())
+        return digest.hexdigest()
+
+    def loader(self, name: SplitName, *, training: bool) -> "ImageFileLoader":
+        """Return a loader of a split: shuffled and augmented for training, else in the fixed order."""
+        return ImageFileLoader(self, name, training=training)
+
+    def _test_folder(self) -> Path:
+        in_parts = (self.root / "train").is_dir() or (self.root / "val").is_dir()
+        return self.root / "val" if in_parts else self.root
+
+
+class _Preprocessing(NamedTuple):
+    size: int
+    resize: int
+    interpolation: str
+    min_crop_area: float
+
+
+class ImageFileLoader(BatchLoader):
+    """Batches of images that worker processes decode.
+
+    Args:
+        data: Whose split it is; asked for epoch, process, seed, batch sizes, preprocessing and workers.
+        name: The split.
+        training: Shuffle and augment, and leave the incomplete last batch out; else every image once, in order.
+    """
+
+    def __init__(self, data: ImageNet, name: SplitName, *, training: bool) -> None:
+        self.indices = data.split_indices(name)
+        super().__init__(data, len(self.indices), training=training)
+        self.num_workers = data.num_workers
+        self.start_method = data.start_method
+        self.images = _DecodedBatches(data.files(name), data.preprocessing, data.seed, training)
+
+    def fetch(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Batch]:
+        """Yield the batches that are at these places of the split.
+
+        Raises:
+            ValueError: If an image cannot be decoded; names the file in one line.
+        """
+        keys = [[(epoch, index) for index in self.indices[places].tolist()] for places in batches]
+        decoded = DataLoader(
+            self.images,
+            batch_sampler=keys,
+            collate_fn=_as_is,
+            num_workers=self.num_workers,
+            multiprocessing_context=self.start_method if self.num_workers else None,
+            # Workers are seeded from here: the global random state stays as it is.
+            generator=torch.Generator(),
+        )
+        for batch in decoded:
+            # A worker's own exception would arrive wrapped in its traceback.
+            if isinstance(batch, str):
+                raise ValueError(batch)
+            pixels, labels, indices = batch
+            yield Batch(as_network_input(pixels), labels, indices)
+
+
+class _DecodedBatches(Dataset[Any]):
+    """Batches of uint8 images by lists of (epoch, index); what travels to the worker processes."""
+
+    def __init__(self, files: ImageFiles, preprocessing: _Preprocessing, seed: int, training: bool) -> None:
+        self.files = files
+        self.preprocessing = preprocessing
+        self.seed = seed
+        self.training = training
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor] | str:
+        """Return pixels ``(N, 3, H, W)``, labels and indices; or the one line that says which image is broken."""
+        indices = torch.tensor([index for _, index in keys])
+        settings = self.preprocessing
+        size, resampling = settings.size, Image.Resampling[settings.interpolation.upper()]
+        draws = draw(indices, seed=self.seed, epoch=keys[0][0]) if self.training else None
+        pixels = np.empty((len(keys), size, size, 3), np.uint8)
+        for place, index in enumerate(indices.tolist()):
+            try:
+                image = read_rgb(self.files.path(index))
+            except ValueError as error:
+                return str(error)
+            if draws is None:
+                pixels[place] = central_crop(image, size=size, resize=settings.resize, resampling=resampling)
+            else:
+                pixels[place] = random_crop(
+                    image, draws, place, size=size, min_area=settings.min_crop_area, resampling=resampling
+                )
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2), self.files.labels[indices], indices
+
+
+def _as_is(batch: Any) -> Any:
+    return batch

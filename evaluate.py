@@ -1,0 +1,20 @@
+"""Evaluate a run: ``python evaluate.py --run runs/NAME [--config overlay.yaml]``.
+
+Attacks the test images once per named attack, measures the adversarial examples, and writes
+runs/NAME/results/OVERLAY/{summary.json, timing.json, images.csv, arrays.npz, figures/}.
+A network trained elsewhere: ``python evaluate.py --config configs/NAME.yaml --weights FILE``.
+"""
+
+import sys
+
+from cli import EvaluateCLI, one_line_errors
+
+
+def main(args: list[str] | None = None) -> None:
+    """Evaluate as the arguments say."""
+    with one_line_errors():
+        EvaluateCLI(sys.argv[1:] if args is None else args).test()
+
+
+if __name__ == "__main__":
+    main()

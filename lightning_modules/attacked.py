@@ -1,0 +1,46 @@
+"""A batch, attacked once: what the evaluation step hands to the monitors."""
+
+import torch
+from torch import nn
+
+from advscope.attacks import Attack
+from advscope.batch import AttackedBatch, Batch
+from lightning_modules.targets import Rule, choose_targets
+
+
+@torch.no_grad()
+def attack_batch(
+    network: nn.Module, attack: Attack, batch: Batch, logits: torch.Tensor, targeting: Rule | None = None
+) -> AttackedBatch:
+    """Attack a batch, predict the returned images, and settle who counts.
+
+    Args:
+        network: Maps images to logits; in evaluation mode.
+        attack: Any attack.
+        batch: ``N`` images; a label of -1 stands for the network's own prediction.
+        logits: The network's logits of the clean images, ``(N, K)``.
+        targeting: Rule that chooses targets; ``None`` for an untargeted attack.
+
+    Returns:
+        The batch before and after. An image is *eligible* if its clean prediction is its label, and *attacked* if it is
+        eligible and the returned image is predicted as the target (targeted), or not as the label (untargeted).
+    """
+    predictions = logits.argmax(1)
+    labels = torch.where(batch.labels < 0, predictions, batch.labels)
+    targets = None if targeting is None else choose_targets(targeting, logits, labels, batch.indices)
+    adversarials = attack(network, batch.images, labels, targets=targets, indices=batch.indices)
+    adversarial_logits = network(adversarials)
+    adversarial_predictions = adversarial_logits.argmax(1)
+    eligible = predictions == labels
+    succeeded = adversarial_predictions != labels if targets is None else adversarial_predictions == targets
+    return AttackedBatch(
+        images=batch.images,
+        adversarials=adversarials,
+        indices=batch.indices,
+        labels=labels,
+        targets=adversarial_predictions if targets is None else targets,
+        logits=logits,
+        adversarial_logits=adversarial_logits,
+        eligible=eligible,
+        attacked=eligible & succeeded,
+    )

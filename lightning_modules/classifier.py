@@ -1,0 +1,183 @@
+"""What all training objectives share: the training step around a loss, and the evaluation step."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from advscope.attacks import Attack
+from advscope.batch import AttackedBatch, Batch
+from advscope.frozen import MicroBatched
+from advscope.intervals import Estimate
+from advscope.measures import RobustAccuracy
+from lightning_modules.attacked import attack_batch
+from advscope.precision import full_precision
+from lightning_modules.schedules import Constant, Schedule
+from lightning_modules.targets import Rule
+
+
+class Classifier(LightningModule):
+    """Trains a network on a loss, and evaluates it on clean and on attacked images.
+
+    A subclass says how a batch becomes a loss. Each configured attack runs once per evaluated batch, in float32, on
+    micro-batches of a fixed size; the steps return ``{attack name: AttackedBatch}`` for the monitors.
+
+    ==================================== ==================================================================
+    Key                                  Logged value
+    ==================================== ==================================================================
+    ``{stage}/clean/accuracy``           Accuracy on the clean images; ``stage`` is ``val`` or ``test``
+    ``{stage}/{attack}/robust_accuracy`` Share of all images whose returned image is still predicted as its label
+    ``{stage}/all/robust_accuracy``      Share of all images that withstand every attack
+    ==================================== ==================================================================
+
+    Args:
+        network: Maps images in [0, 1] to logits.
+        attacks: Attacks to evaluate with, by name; ``clean`` and ``all`` are taken.
+        optimizer: Makes the optimizer from the parameters.
+        schedule: Scales the learning rate, step by step.
+        weight_decay_on: ``"all"`` parameters, or the ``"weights"`` of convolutions and linear layers alone.
+        validation_attack_images: Only so many images of the validation split, in its fixed order, are attacked.
+        micro_batch: Images in a micro-batch of the evaluation; see :class:`~advscope.frozen.MicroBatched`.
+        targeting: For attacks that are to be targeted: the rule that chooses their targets, by attack name.
+
+    Raises:
+        ValueError: If an attack has a name that is taken, or ``targeting`` names no attack.
+    """
+
+    trained_on: ClassVar[str]
+    """Quantity that the accuracy of the training step is: ``accuracy`` or ``robust_accuracy``."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        attacks: dict[str, Attack] | None = None,
+        optimizer: OptimizerCallable = torch.optim.SGD,
+        schedule: Schedule | None = None,
+        weight_decay_on: Literal["all", "weights"] = "all",
+        validation_attack_images: int = 512,
+        micro_batch: int = 64,
+        targeting: dict[str, Rule] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.attacks = dict(attacks or {})
+        self.optimizer = optimizer
+        self.schedule = schedule or Constant()
+        self.weight_decay_on = weight_decay_on
+        self.validation_attack_images = validation_attack_images
+        self.targeting = dict(targeting or {})
+        for name in self.attacks:
+            if name in ("clean", "all") or "/" in name:
+                raise ValueError(f"an attack must not be named 'clean' or 'all' or have a '/', got {name!r}: rename it")
+        unknown = set(self.targeting) - set(self.attacks)
+        if unknown:
+            raise ValueError(f"targeting names {sorted(unknown)}, which are not among the attacks {list(self.attacks)}")
+        # In a list, so that the wrapper is no submodule of the checkpoint.
+        self._still = [MicroBatched(self.network, micro_batch)]
+        self._attacked_first: Tensor | None = None
+        self.accuracies = nn.ModuleDict({stage: RobustAccuracy(list(self.attacks)) for stage in ("validate", "test")})
+        self.estimates: dict[str, Estimate] = {}
+
+    @property
+    def still(self) -> MicroBatched:
+        """The network as the evaluation runs it."""
+        return self._still[0]
+
+    @abstractmethod
+    def training_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, a scalar, and the logits of the images trained on, ``(N, K)``."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of ``(N, C, H, W)`` images in [0, 1], ``(N, K)``."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss on a batch."""
+        loss, logits = self.training_loss(batch)
+        correct = (logits.argmax(1) == batch.labels).float().mean()
+        size = len(batch.labels)
+        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=size)
+        self.log(f"train/{self.trained_on}", correct, on_step=True, on_epoch=False, prog_bar=True, batch_size=size)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Settle which images of the validation split are attacked."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is None or not hasattr(datamodule, "split_indices"):
+            raise ValueError("validation needs a datamodule with split_indices(); see datamodules.InMemoryDataModule")
+        self._attacked_first = datamodule.split_indices("val")[: self.validation_attack_images].to(self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, AttackedBatch]:
+        """Evaluate on a batch; attack those of its images that are among the first of the split."""
+        attackable = torch.isin(batch.indices, self._attacked_first)
+        return self.evaluate(batch, attackable, self.accuracies["validate"])
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, AttackedBatch]:
+        """Evaluate on a batch; attack all of it."""
+        return self.evaluate(batch, torch.ones_like(batch.indices, dtype=torch.bool), self.accuracies["test"])
+
+    def evaluate(self, batch: Batch, attackable: Tensor, accuracy: nn.Module) -> dict[str, AttackedBatch]:
+        """Predict a batch and attack it, once per attack."""
+        with full_precision(self.device.type):
+            batch = batch._replace(images=batch.images.float())
+            logits = self.still(batch.images)
+            accuracy.update_clean(logits.argmax(1), batch.labels)
+            part = Batch(*(None if field is None else field[attackable] for field in batch))
+            if not len(part.images):
+                return {}
+            attacked = {
+                name: attack_batch(self.still, attack, part, logits[attackable], self.targeting.get(name))
+                for name, attack in self.attacks.items()
+            }
+        accuracy.update_attacked(
+            {name: result.adversarial_logits.argmax(1) for name, result in attacked.items()}, part.labels
+        )
+        return attacked
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the accuracies."""
+        self.log_accuracies("val", self.accuracies["validate"])
+
+    def on_test_epoch_end(self) -> None:
+        """Log the accuracies."""
+        self.log_accuracies("test", self.accuracies["test"])
+
+    def log_accuracies(self, stage: str, accuracy: nn.Module) -> None:
+        """Log the accuracies of an epoch, and keep them with their intervals in ``estimates``."""
+        self.estimates = {f"{stage}/{key}": estimate for key, estimate in accuracy.compute().items()}
+        accuracy.reset()
+        shown = ("clean/accuracy", "all/robust_accuracy")
+        for key, estimate in self.estimates.items():
+            self.log(key, estimate.value, prog_bar=key.endswith(shown), sync_dist=False, rank_zero_only=False)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer, and its schedule stepped with every batch."""
+        optimizer = self.optimizer(self.parameter_groups())
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = self.schedule
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule.factor(min(1.0, step / total)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the parameters, those without weight decay in a group of their own."""
+        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        if self.weight_decay_on == "all":
+            return [{"params": parameters}]
+        return [
+            {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+            {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random state, for networks that draw from it (dropout)."""
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take the random state up again."""
+        if "random_state" in checkpoint:
+            torch.set_rng_state(checkpoint["random_state"].cpu())

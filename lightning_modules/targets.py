@@ -1,0 +1,37 @@
+"""Target classes for targeted attacks in an evaluation."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from advscope.counter_hash import hash32
+
+Rule = Literal["random", "second", "least_likely"]
+
+
+def choose_targets(rule: Rule, logits: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    """Return a target class for each image, never its label.
+
+    Args:
+        rule: ``"random"``: any other class, a function of the image's place in the data set;
+            ``"second"``: the other class of highest logit; ``"least_likely"``: of lowest logit.
+        logits: Logits of the clean images, ``(N, K)``.
+        labels: Their classes, ``(N,)``.
+        indices: Their places in the data set, ``(N,)``.
+
+    Returns:
+        Classes, int64 ``(N,)``.
+
+    Raises:
+        ValueError: If the rule is unknown.
+    """
+    others = logits.clone()
+    if rule == "second":
+        return others.scatter_(1, labels[:, None], -torch.inf).argmax(1)
+    if rule == "least_likely":
+        return others.scatter_(1, labels[:, None], torch.inf).argmin(1)
+    if rule == "random":
+        classes = logits.shape[1]
+        return (labels + 1 + hash32(0x7A26, indices) % (classes - 1)) % classes
+    raise ValueError(f"rule must be 'random', 'second' or 'least_likely', got {rule!r}")

@@ -1,0 +1,82 @@
+"""Monitors: what they leave alone, when they look, and that two processes give the figures of one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import train
+from advscope.report import read_columns, read_summary
+from callbacks import ActivationBiasMonitor, InterpretabilityMonitor, PromotionSuppressionMonitor
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = str(ROOT / "configs" / "concept_shapes_madry_demo.yaml")
+MONITORS = ("PromotionSuppressionMonitor", "InterpretabilityMonitor", "ActivationBiasMonitor")
+
+
+def fit(run, tiny_arguments, monitors, epochs=2, **settings):
+    listed = [{"class_path": f"callbacks.{name}", "init_args": settings} for name in monitors]
+    overlay = run.with_suffix(".yaml")
+    overlay.write_text(yaml.safe_dump({"trainer": {"callbacks": listed}}))
+    arguments = ["--config", CONFIG, "--config", str(overlay), "--run", str(run), *tiny_arguments]
+    train.main([*arguments, f"--trainer.max_epochs={epochs}"])
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_training_with_every_monitor_is_bit_identical_to_training_without(tmp_path, tiny_arguments):
+    watched = fit(tmp_path / "watched", tiny_arguments, MONITORS)
+    fit(tmp_path / "alone", tiny_arguments, ())
+    one, other = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("watched", "alone")
+    )
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, other["state_dict"][name]), name
+    for place, state in one["optimizer_states"][0]["state"].items():
+        assert torch.equal(state["momentum_buffer"], other["optimizer_states"][0]["state"][place]["momentum_buffer"])
+    assert torch.equal(one["random_state"], other["random_state"])
+    for measure in ("psr/inactive_share", "is/score_clean", "bias/conv1/raw"):
+        assert f"val/pgd20/{measure}" in watched[-1]
+
+
+def test_a_monitor_looks_every_n_epochs_alone(tmp_path, tiny_arguments):
+    lines = fit(tmp_path / "run", tiny_arguments, ["ActivationBiasMonitor"], every_n_epochs=2)
+    assert ["val/pgd20/bias/conv1/raw" in line for line in lines] == [False, True]
+
+
+def test_more_images_than_validation_attacks_are_refused_at_set_up(tmp_path, tiny_arguments):
+    with pytest.raises(SystemExit, match=r"max_images=21 exceeds the 20 images that validation attacks; lower it"):
+        fit(tmp_path / "run", tiny_arguments, ["InterpretabilityMonitor"], max_images=21)
+
+
+@pytest.mark.parametrize("monitor", [ActivationBiasMonitor, InterpretabilityMonitor, PromotionSuppressionMonitor])
+def test_settings_that_are_not_allowed_are_named(monitor):
+    with pytest.raises(ValueError, match="every_n_epochs must be at least 1, got 0"):
+        monitor(every_n_epochs=0)
+    with pytest.raises(ValueError, match="max_images must be at least 1, or null for all, got 0"):
+        monitor(max_images=0)
+
+
+def test_two_processes_give_the_figures_of_one(tiny_run, tiny_results):
+    program = (
+        "import evaluate; evaluate.main(['--run', {run!r}, '--name', 'two', '--wandb=off', '--trainer.devices=2',"
+        " '--trainer.strategy=ddp_spawn', '--trainer.enable_progress_bar=false'])"
+    ).format(run=str(tiny_run))
+    script = tiny_run / "two.py"
+    script.write_text(f"if __name__ == '__main__':\n    {program}\n")
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "WANDB_MODE": "disabled"}
+    subprocess.run([sys.executable, str(script)], check=True, env=environment, capture_output=True, cwd=ROOT)
+    one, two = (read_summary(tiny_run / "results" / name / "summary.json") for name in ("standard", "two"))
+    # 50 test images in batches of 24 over two processes: the last batches are uneven.
+    assert json.loads((tiny_run / "results" / "two" / "timing.json").read_text())["processes"] == 2
+    assert one["counts"] == two["counts"]
+    assert one["passes"] == two["passes"]
+    assert one["figures"].keys() == two["figures"].keys()
+    for key, estimate in one["figures"].items():
+        assert two["figures"][key] == pytest.approx(estimate, abs=1e-6, nan_ok=True), key
+    rows, others = (read_columns(tiny_run / "results" / name / "images.csv") for name in ("standard", "two"))
+    assert rows.keys() == others.keys()
+    assert (rows["index"] == others["index"]).all()

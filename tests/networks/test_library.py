@@ -1,0 +1,137 @@
+"""Tests of the networks of torchvision and timm."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+
+from advscope.frozen import FoldedBatchNorm
+from advscope.networks import Library, load_weights
+from advscope.networks import library as subject
+
+
+def test_torchvision_takes_images_and_normalises_with_its_own_constants() -> None:
+    network = Library("torchvision/resnet18", num_classes=5).eval()
+    images = torch.rand(2, 3, 64, 64)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    plain = torchvision.models.resnet18(num_classes=5).eval()
+    plain.load_state_dict(network.network.state_dict())
+
+    with torch.no_grad():
+        expected = plain((images - mean.view(3, 1, 1)) / std.view(3, 1, 1))
+
+        torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_constants_come_from_the_library() -> None:
+    # timm's Inception v3 states 0.5; torchvision's EfficientNetV2-L too.
+    with torch.device("meta"):
+        inception = Library("timm/inception_v3")
+        efficient = Library("torchvision/efficientnet_v2_l")
+    assert "[0.5, 0.5, 0.5]" not in repr(Library("timm/resnet18").normalize)
+    for network in (inception, efficient):
+        assert network.normalize.mean.shape == (1, 3, 1, 1)
+    assert subject._from_timm("inception_v3", 10, False, {})[1:] == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def test_constants_can_be_given() -> None:
+    network = Library("torchvision/squeezenet1_1", mean=[0.5, 0.5, 0.5], std=[0.1, 0.2, 0.3])
+
+    assert network.normalize.mean.flatten().tolist() == [0.5, 0.5, 0.5]
+    assert network.normalize.std.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_timm_by_name_and_by_name_with_tag() -> None:
+    images = torch.rand(1, 3, 64, 64)
+
+    for name in ("timm/resnet18", "timm/resnet18.a1_in1k"):
+        assert Library(name, num_classes=4).eval()(images).shape == (1, 4)
+
+
+def test_settings_reach_the_constructor() -> None:
+    plain = Library("torchvision/resnet18", settings={"zero_init_residual": True})
+
+    assert (plain.network.layer1[0].bn2.weight == 0).all()
+
+
+def test_networks_with_auxiliary_heads_return_logits_while_they_train() -> None:
+    network = Library("torchvision/googlenet", num_classes=6, settings={"init_weights": False}).train()
+
+    assert network(torch.rand(2, 3, 96, 96)).shape == (2, 6)
+
+
+@pytest.mark.parametrize("name", ["torchvision/resnet18", "timm/resnet18"])
+def test_batch_norm_folds(name: str) -> None:
+    network = Library(name, num_classes=5).double().eval()
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+
+    folded = FoldedBatchNorm(network)
+
+    assert len(folded.folded) == 20  # 1 + 8 blocks of 2 + 3 projections
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Library("resnet18"), 'must be "torchvision/NAME" or "timm/NAME", got \'resnet18\''),
+        (lambda: Library("keras/resnet18"), "torchvision/NAME"),
+        (
+            lambda: Library("torchvision/resnet19"),
+            "no classifier 'resnet19'; the nearest names are .*torchvision/resnet1",
+        ),
+        (lambda: Library("torchvision/fasterrcnn_resnet50_fpn"), "no classifier 'fasterrcnn_resnet50_fpn'"),
+        (lambda: Library("timm/resnet19"), "no classifier 'resnet19'; the nearest names are .*timm/resnet1"),
+        (lambda: Library("timm/resnet18.a1_in2k"), "nearest names are .*timm/resnet18.a1_in1k"),
+        (lambda: Library("torchvision/resnet18", 10, pretrained=True), "pretrained weights have 1,000 classes"),
+    ],
+)
+def test_refuses(make: Callable[[], Library], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_without_a_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    monkeypatch.setattr("torch.hub.urlopen", fail)
+
+    with pytest.raises(ConnectionError, match=r"resnet18 cannot be downloaded .*load them from a file"):
+        Library("torchvision/resnet18", pretrained=True)
+
+
+def test_without_timm_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "advscope\[timm\]"'):
+        Library("timm/resnet18")
+
+
+def test_importing_networks_does_not_import_timm() -> None:
+    code = "import sys, advscope.networks; sys.exit('timm' in sys.modules or 'pytorch_lightning' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_published_mobilenet_classifies_real_photographs(shared) -> None:
+    network = Library("torchvision/mobilenet_v2", mean=[0.5] * 3, std=[0.5] * 3)
+    load_weights(network, shared / "models/imagenet/mobilenet_v2_dequantised_torchvision.pth")
+    folder = torchvision.datasets.ImageFolder(
+        str(shared / "imagenet/samples_256"),
+        torchvision.transforms.Compose([torchvision.transforms.CenterCrop(224), torchvision.transforms.ToTensor()]),
+    )
+    samples = [folder[index] for index in range(0, 1000, 20)]  # 50 of 1,000 classes
+
+    with torch.inference_mode():
+        predictions = network.eval()(torch.stack([image for image, _ in samples])).argmax(1)
+
+    # 77.1% on all 1,000; of 50, fewer than 60% would be 2.9 standard deviations off.
+    assert (predictions == torch.tensor([label for _, label in samples])).double().mean() >= 0.6

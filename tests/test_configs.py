@@ -1,0 +1,118 @@
+"""Every config runs, from training to evaluation, on miniatures in the real formats."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import evaluate
+import train
+from advscope.report import read_summary
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+OVERLAYS = sorted((ROOT / "configs" / "evaluation").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def cifar10(tmp_path_factory):
+    """Return a folder with 60 training and 10 test images in CIFAR-10's official layout."""
+    root = tmp_path_factory.mktemp("cifar10")
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for name, count in (("data_batch_1", 40), ("data_batch_2", 20), ("test_batch", 10)):
+        content = {
+            "data": generator.integers(0, 256, (count, 3072), dtype=np.uint8),
+            "labels": [place % 10 for place in range(count)],
+        }
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    names = {"label_names": [f"class {number}" for number in range(10)]}
+    (folder / "batches.meta").write_bytes(pickle.dumps(names, protocol=2))
+    return root
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """Return a folder with 3 classes in ILSVRC2012's layout, 8 images each to train on and 2 to test on."""
+    root = tmp_path_factory.mktemp("imagenet")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 2)):
+        for synset in ("n01440764", "n01443537", "n01484850"):
+            folder = root / split / synset
+            folder.mkdir(parents=True)
+            for place in range(count):
+                pixels = generator.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{synset}_{place}.JPEG")
+    return root
+
+
+@pytest.fixture
+def tiny(config, request, tiny_arguments):
+    """Return the arguments that make a config tiny: its own network (but for size), attack, optimizer and schedule."""
+    data = yaml.safe_load(config.read_text())["data"]["class_path"]
+    common = [argument for argument in tiny_arguments if argument.startswith(("--trainer", "--wandb", "--model"))]
+    common = [argument for argument in common if "network" not in argument]
+    if data == "datamodules.ConceptShapes":
+        return [*tiny_arguments[:6], *common]
+    if data == "datamodules.CIFAR10":
+        root = request.getfixturevalue("cifar10")
+        small = ["--data.init_args.verify=false", "--data.init_args.batch_size=8"]
+        if "w32_10" in config.stem:
+            common.append("--model.init_args.network.init_args.widths=[4, 4, 8, 8]")
+            common.append("--trainer.max_steps=2")
+        return [f"--data.init_args.root={root}", *small, *common]
+    root = request.getfixturevalue("imagenet")
+    small = ["batch_size=4", "eval_batch_size=4", "size=32", "resize=36", "num_workers=0"]
+    return [
+        f"--data.init_args.root={root}",
+        *(f"--data.init_args.{setting}" for setting in small),
+        "--model.init_args.network.init_args.num_classes=3",
+        *common,
+        "--model.init_args.validation_attack_images=2",
+        "--model.init_args.micro_batch=4",
+    ]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_runs_from_training_to_evaluation(config, tiny, tmp_path):
+    run = tmp_path / "run"
+    once = [] if "--trainer.max_steps=2" in tiny else ["--trainer.max_epochs=1"]
+    train.main(["--config", str(config), "--run", str(run), *tiny, *once, "--trainer.limit_train_batches=2"])
+    record = json.loads((run / "run.json").read_text())
+    assert record["objective"] == yaml.safe_load(config.read_text())["model"]["class_path"].split(".")[1]
+
+    evaluate.main(
+        ["--run", str(run), "--wandb=off", "--trainer.enable_progress_bar=false", "--trainer.limit_test_batches=1"]
+    )
+    figures = read_summary(run / "results" / "standard" / "summary.json")["figures"]
+    assert 0 <= figures["test/pgd20/robust_accuracy"].value <= figures["test/clean/accuracy"].high
+    assert any("/psr/" in key for key in figures)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
+    arguments = ["--run", str(tiny_run), "--config", str(overlay), "--wandb=off", "--data.init_args.test=6"]
+    if overlay.stem == "autoattack":
+        # The standard's settings take minutes: the same attacks, as composed by the overlay, with few steps.
+        short = yaml.safe_load(overlay.read_text())
+        for attack in short["model"]["init_args"]["attacks"]["autoattack"]["init_args"]["attacks"]:
+            settings = attack["dict_kwargs"]
+            settings["n_queries" if "n_queries" in settings else "steps"] = 3
+        path = tmp_path / overlay.name
+        path.write_text(yaml.safe_dump(short))
+        arguments[3] = str(path)
+    evaluate.main([*arguments, "--name", f"overlay_{overlay.stem}", "--trainer.enable_progress_bar=false"])
+    summary = read_summary(tiny_run / "results" / f"overlay_{overlay.stem}" / "summary.json")
+    assert summary["data"]["n"] == 6
+    assert "test/all/robust_accuracy" in summary["figures"]
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, *OVERLAYS], ids=lambda path: path.stem)
+def test_a_config_says_what_it_is_and_how_to_run_it(config):
+    header = [line for line in config.read_text().splitlines() if line.startswith("#")]
+    assert any("python train.py" in line or "python evaluate.py" in line for line in header)

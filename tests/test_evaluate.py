@@ -1,0 +1,157 @@
+"""Evaluations by ``evaluate.py``: what they write, that it is the same every time, and what W&B gets."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import evaluate
+import train
+from advscope.report import load_examples, read_columns, read_summary
+
+ROOT = Path(__file__).resolve().parent.parent
+QUIET = ["--wandb=off", "--trainer.enable_progress_bar=false"]
+
+
+def test_results_are_complete(tiny_results):
+    summary = read_summary(tiny_results / "summary.json")
+    columns = read_columns(tiny_results / "images.csv")
+    assert summary["data"]["n"] == 50
+    assert len(columns["index"]) == 50
+    assert summary["counts"]["pgd20"]["eligible"] == int(columns["eligible"].sum())
+    assert summary["counts"]["pgd20"]["attacked"] == int(columns["attacked"].sum())
+    figures = summary["figures"]
+    for key in (
+        "test/clean/accuracy",
+        "test/pgd20/robust_accuracy",
+        "test/all/robust_accuracy",
+        "test/pgd20/psr/suppression_share",
+        "test/pgd20/is/excess_clean",
+        "test/pgd20/bias/conv1/relative",
+    ):
+        assert figures[key].n + figures[key].undefined in (50, summary["counts"]["pgd20"]["attacked"])
+    assert summary["passes"]["forwards"] > summary["passes"]["backwards"] >= 50 * 20
+    assert {path.name for path in (tiny_results / "figures").iterdir()} >= {"accuracy.png", "bias.png"}
+    assert load_examples(tiny_results / "arrays.npz")
+
+
+def test_figures_of_the_summary_are_those_of_the_rows(tiny_results):
+    figures = read_summary(tiny_results / "summary.json")["figures"]
+    columns = read_columns(tiny_results / "images.csv")
+    correct = columns["prediction"] == columns["label"]
+    assert figures["test/clean/accuracy"].value == pytest.approx(correct.mean())
+    withstood = columns["adversarial_prediction"] == columns["label"]
+    assert figures["test/pgd20/robust_accuracy"].value == pytest.approx(withstood.mean())
+    for name in ("psr/inactive_share", "is/score_clean", "bias/linear/raw"):
+        values = columns[name][columns["attacked"]]
+        values = values[values == values]
+        assert figures[f"test/pgd20/{name}"].n == len(values)
+        assert figures[f"test/pgd20/{name}"].value == pytest.approx(values.mean(), rel=1e-7)
+
+
+def test_summary_and_rows_are_the_same_bytes_every_time_and_for_every_batch_size(tiny_run, tiny_results):
+    for name, more in (("again", []), ("batches", ["--data.init_args.eval_batch_size=7"])):
+        evaluate.main(["--run", str(tiny_run), "--name", name, *QUIET, *more])
+        again = tiny_run / "results" / name
+        assert (again / "images.csv").read_bytes() == (tiny_results / "images.csv").read_bytes()
+        one, other = (json.loads((folder / "summary.json").read_text()) for folder in (tiny_results, again))
+        # Batch size and name are settings; nothing else may differ.
+        one["name"] = other["name"] = ""
+        one["settings"]["data"]["init_args"]["eval_batch_size"] = 0
+        other["settings"]["data"]["init_args"]["eval_batch_size"] = 0
+        assert one == other
+    first = (tiny_results / "summary.json").read_bytes()
+    evaluate.main(["--run", str(tiny_run), *QUIET])
+    assert (tiny_results / "summary.json").read_bytes() == first
+
+
+def test_an_overlays_attacks_replace_those_of_the_run(tiny_run, tmp_path):
+    overlay = tmp_path / "one_step.yaml"
+    attack = {"class_path": "advscope.attacks.FGSM", "init_args": {"eps": "2/255"}}
+    overlay.write_text(yaml.safe_dump({"model": {"init_args": {"attacks": {"fgsm": attack}}}}))
+    evaluate.main(["--run", str(tiny_run), "--config", str(overlay), *QUIET])
+    summary = read_summary(tiny_run / "results" / "one_step" / "summary.json")
+    assert set(summary["counts"]) == {"fgsm"}
+    assert summary["settings"]["model"]["init_args"]["attacks"]["fgsm"]["init_args"]["eps"] == pytest.approx(2 / 255)
+
+
+def test_several_attacks_together_are_the_images_that_withstand_each(tiny_run):
+    evaluate.main(["--run", str(tiny_run), "--config", str(ROOT / "configs/evaluation/attacks.yaml"), *QUIET])
+    folder = tiny_run / "results" / "attacks"
+    columns = read_columns(folder / "images.csv")
+    withstood = columns["adversarial_prediction"] == columns["label"]
+    attacks = sorted(set(columns["attack"]))
+    together = [
+        all(withstood[(columns["attack"] == attack) & (columns["index"] == index)].item() for attack in attacks)
+        for index in sorted(set(columns["index"]))
+    ]
+    value = read_summary(folder / "summary.json")["figures"]["test/all/robust_accuracy"].value
+    assert value == pytest.approx(sum(together) / len(together))
+
+
+def test_two_monitors_of_one_kind_are_refused(tiny_run, tmp_path):
+    overlay = tmp_path / "twice.yaml"
+    monitor = {"class_path": "callbacks.ActivationBiasMonitor"}
+    overlay.write_text(yaml.safe_dump({"trainer": {"callbacks": [monitor, monitor]}}))
+    with pytest.raises(SystemExit, match=r"two monitors of one kind .*ActivationBiasMonitor.*keep one"):
+        evaluate.main(["--run", str(tiny_run), "--config", str(overlay), *QUIET])
+
+
+def test_a_network_trained_elsewhere_is_evaluated_from_its_weights(tiny_run, tiny_results, tiny_arguments, tmp_path):
+    state = torch.load(tiny_run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    weights = tmp_path / "elsewhere.pth"
+    torch.save({name.replace("network.", "module.", 1): tensor for name, tensor in state.items()}, weights)
+    config = ROOT / "configs" / "concept_shapes_madry_demo.yaml"
+    run = tmp_path / "outside"
+    evaluate.main(["--config", str(config), "--weights", str(weights), "--run", str(run), *tiny_arguments, *QUIET])
+    assert (run / "results/standard/images.csv").read_bytes() == (tiny_results / "images.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--run", "nowhere"], "nowhere has no config.yaml: name the folder that train.py --run wrote"),
+        (["--run", "RUN", "--checkpoint", "worst"], "--checkpoint can be best_clean, best_robust, last"),
+        (["--run", "RUN", "--config", "none.yaml"], "there is no config none.yaml"),
+    ],
+)
+def test_bad_input_ends_in_one_line(tiny_run, arguments, message):
+    with pytest.raises(SystemExit) as error:
+        evaluate.main([argument.replace("RUN", str(tiny_run)) for argument in arguments])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_offline_wandb_run_holds_the_figures_of_the_summary(tiny_run, tiny_results, tmp_path):
+    run = tmp_path / "logged"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("results"))
+    evaluate.main(["--run", str(run), "--wandb=offline", "--trainer.enable_progress_bar=false"])
+    (folder,) = (run / "results" / "standard" / "wandb").glob("offline-run-*")
+    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
+    read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    summary = read_summary(run / "results" / "standard" / "summary.json")
+    assert read["project"] == "advscope"
+    for key, estimate in summary["figures"].items():
+        assert read["summary"][f"{key}/n"] == estimate.n
+        if estimate.value == estimate.value:
+            assert read["summary"][key] == pytest.approx(estimate.value, rel=1e-6)
+
+
+def test_a_training_is_logged_offline_with_its_config(tiny_arguments, tmp_path):
+    arguments = [argument for argument in tiny_arguments if argument != "--wandb=off"]
+    run = tmp_path / "natural"
+    config = str(ROOT / "configs" / "concept_shapes_natural_demo.yaml")
+    train.main(["--config", config, "--run", str(run), *arguments, "--wandb=offline", "--trainer.max_epochs=1"])
+    record = json.loads((run / "run.json").read_text())
+    (folder,) = (run / "wandb").glob("offline-run-*")
+    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
+    read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert read["run_id"] == record["wandb"]["id"]
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert read["summary"]["val/clean/accuracy"] == pytest.approx(last["val/clean/accuracy"])
+    assert read["config"]["model"]["class_path"] == "lightning_modules.NaturalClassifier"

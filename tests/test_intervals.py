@@ -1,0 +1,64 @@
+"""Intervals, against scipy and hand calculations."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from advscope.intervals import Z95, Estimate, mean, rate
+
+
+def test_the_quantile_is_that_of_the_normal_distribution():
+    assert scipy.stats.norm.ppf(0.975) == Z95
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 40), (40, 40), (3, 40), (997, 1000), (5000, 10000)])
+def test_rate_equals_scipys_wilson_interval(successes, n):
+    theirs = scipy.stats.binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
+    estimate = rate(successes, n)
+    assert estimate == pytest.approx((successes / n, theirs.low, theirs.high, n, 0), abs=1e-12)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+
+
+def test_rate_by_hand():
+    # p = 1/2, n = 4, z^2 = 3.8415: the centre is 1/2, the half width z / (1 + z^2/4) * sqrt(1/16 + z^2/64) = 0.35.
+    z = 1.959964
+    half = z / (1 + z**2 / 4) * math.sqrt(1 / 16 + z**2 / 64)
+    assert rate(2, 4) == pytest.approx((0.5, 0.5 - half, 0.5 + half, 4, 0), abs=1e-6)
+
+
+def test_mean_by_hand():
+    # 1, 2, 3, 6: sum 12, squares 50, mean 3, variance (50 - 36) / 3, half 1.96 sqrt(14 / 3 / 4).
+    half = 1.959964 * math.sqrt(14 / 12)
+    assert mean(12, 50, 4, undefined=2) == pytest.approx((3, 3 - half, 3 + half, 4, 2), abs=1e-6)
+
+
+def test_mean_equals_scipy():
+    values = np.random.default_rng(0).normal(3, 2, 500)
+    low, high = scipy.stats.norm.interval(0.95, values.mean(), scipy.stats.sem(values))
+    assert mean(values.sum(), (values**2).sum(), 500) == pytest.approx((values.mean(), low, high, 500, 0), rel=1e-9)
+
+
+def test_equal_values_have_no_width_whatever_the_rounding():
+    estimate = mean(sum([0.1] * 1000), sum([0.1**2] * 1000), 1000)
+    assert estimate.high - estimate.low < 1e-8
+    assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_nothing_is_known_without_images():
+    for estimate in (rate(0, 0), mean(0.0, 0.0, 0, undefined=3)):
+        assert all(math.isnan(number) for number in estimate[:3])
+        assert estimate.n == 0
+    assert mean(0.0, 0.0, 0, undefined=3).undefined == 3
+
+
+def test_one_image_has_a_mean_and_no_interval():
+    estimate = mean(2.0, 4.0, 1)
+    assert estimate.value == 2
+    assert math.isnan(estimate.low)
+    assert math.isnan(estimate.high)
+
+
+def test_an_estimate_has_no_undefined_images_unless_told():
+    assert Estimate(1.0, 0.0, 2.0, 5).undefined == 0
