@@ -6,6 +6,7 @@ Each yields :class:`advscope.batch.Batch`: images in [0, 1], labels, and the pla
 from datamodules.augmentation import Augmentation, CropFlip
 from datamodules.base import BatchLoader, ImageDataModule, SplitName
 from datamodules.cifar10 import CIFAR10
+from datamodules.concept_shapes import ConceptShapes
 from datamodules.imagenet import ImageNet
 from datamodules.in_memory import InMemoryDataModule, Split
 
@@ -13,6 +14,7 @@ __all__ = [
     "CIFAR10",
     "Augmentation",
     "BatchLoader",
+    "ConceptShapes",
     "CropFlip",
     "ImageDataModule",
     "ImageNet",

@@ -115,7 +115,7 @@ def promotion_suppression(
                 after = network(without_cells(images[row], adversarials[row], cells[place])).double()
                 changes[row, place] = after.gather(1, classes[row]) - before[row]
     suppression = changes[..., 0].maximum(lowest[:, None]).masked_fill(same[:, None], torch.nan)
-    promotion = (changes[..., 1]).maximum(lowest[:, None]).masked_fill(same[:, None], torch.nan)
+    promotion = (-changes[..., 1]).maximum(lowest[:, None]).masked_fill(same[:, None], torch.nan)
     ratio = (promotion / suppression).log2()
     return CellEffects(suppression, promotion, suppression + promotion, ratio, lowest, cells, norm_l2, norm_linf)
 

@@ -155,8 +155,8 @@ def test_is_undefined_where_a_logit_is_nan():
     images = torch.full((2, 1, 4, 4), 0.2)
     adversarials = images.clone()
     adversarials[:, :, :2, :2] += 0.1
-    adversarials[1] = 0.9
-    adversarials[1, :, 2:] = 0.2 + 0.75 * torch.ones(2, 4)
+    adversarials[1] = 0.95
+    adversarials[1, :, 2:, 2:] = 0.2  # a cell without perturbation: no less undefined
     for floor in (None, 0.01):
         effects = promotion_suppression(
             Broken(), images, adversarials, torch.tensor([0, 0]), torch.tensor([1, 1]), cell_size=2, floor=floor
