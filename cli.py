@@ -297,7 +297,7 @@ class EvaluateCLI(CLI):
 
     def test(self) -> None:
         """Evaluate."""
-        self.trainer.test(self.model, self.datamodule)
+        self.trainer.test(self.model, self.datamodule, verbose=False)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -352,6 +352,10 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message=".*The number of training batches.*smaller than the logging interval.*")
     # torchmetrics' Metrics sync themselves before compute().
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+    # The words of the command line are passed on as they are, or merged into a config: nothing is given twice.
+    warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
+    # A run that is resumed goes on in its own folder.
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     # pytorch-lightning 2.6.6 uses a name that torch 2.15 deprecates.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # jsonargparse 4.5x announces what 5.0 removes, which pytorch-lightning 2.6.6 still uses; hence the upper cap.

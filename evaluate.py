@@ -7,13 +7,18 @@ A network trained elsewhere: ``python evaluate.py --config configs/NAME.yaml --w
 
 import sys
 
+import compare
 from cli import EvaluateCLI, one_line_errors
 
 
 def main(args: list[str] | None = None) -> None:
     """Evaluate as the arguments say."""
     with one_line_errors():
-        EvaluateCLI(sys.argv[1:] if args is None else args).test()
+        cli = EvaluateCLI(sys.argv[1:] if args is None else args)
+        cli.test()
+    if cli.trainer.is_global_zero and not cli.trainer.fast_dev_run:
+        compare.main([str(cli.run), "--evaluation", cli.evaluation])
+        print(f"Written to {cli.folder}: summary.json, images.csv, arrays.npz, figures/", flush=True)
 
 
 if __name__ == "__main__":

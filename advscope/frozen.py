@@ -1,8 +1,10 @@
 """A network held still: evaluation mode for a while, a fixed batch size, BatchNorm folded away."""
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -23,7 +25,8 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
     """
     modes = [(module, module.training) for module in network.modules()]
     wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
-    devices = sorted({p.device.index for p in network.parameters() if p.device.index is not None})
+    # fork_rng takes CUDA devices: other kinds number theirs, too.
+    devices = sorted({p.device.index for p in network.parameters() if p.device.type == "cuda"})
     try:
         with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices):
             network.eval()
@@ -75,8 +78,10 @@ class MicroBatched(nn.Module):
         if padding:
             # The first image again: any valid image serves, and none may bring in a nan of its own.
             images = torch.cat([images, images[:1].detach().expand(padding, *images.shape[1:])])
-        # One memory format for every micro-batch: the kernels, and so the rounding, follow from it.
-        images = images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images.contiguous()
+        # One memory format for every micro-batch: the kernels, and so the rounding, follow from it. A copy into fresh
+        # memory, since the strides of images with one channel are ambiguous and survive contiguous().
+        layout = torch.channels_last if images.ndim == 4 else torch.contiguous_format
+        images = torch.empty_like(images, memory_format=layout, requires_grad=False).copy_(images)
         logits = torch.cat([self.network(chunk) for chunk in images.split(self.size)])[:count]
         self.forwards += count
         if logits.requires_grad:
@@ -91,7 +96,8 @@ class FoldedBatchNorm(nn.Module):
     """A copy of a network whose BatchNorms are folded into the convolutions before them, for attacks while training.
 
     In evaluation mode BatchNorm is an affine map, which a convolution can absorb: the same function up to rounding,
-    at fewer operations. Only a BatchNorm whose input is a convolution's output, used nowhere else, is folded.
+    at fewer operations. Only a BatchNorm whose input is a convolution's output, used nowhere else, is folded; and only
+    if neither has forward hooks, another name, or weights that something else uses.
 
     Args:
         network: Any network that :mod:`torch.fx` can trace; one that it cannot is copied unfolded.
@@ -107,11 +113,10 @@ class FoldedBatchNorm(nn.Module):
         self.folded = _foldable(network)
         self.skeleton = copy.deepcopy(network).eval().requires_grad_(False)
         for convolution_name, norm_name in self.folded:
-            convolution = self.skeleton.get_submodule(convolution_name)
-            norm = self.skeleton.get_submodule(norm_name)
-            assert isinstance(convolution, nn.Conv2d)  # for the type checker; _foldable saw to it
+            convolution, norm = _pair(self.skeleton, convolution_name, norm_name)
             if convolution.bias is None:
-                convolution.bias = nn.Parameter(torch.zeros_like(norm.running_mean), requires_grad=False)  # type: ignore[arg-type]
+                bias = torch.zeros(norm.num_features, dtype=convolution.weight.dtype, device=convolution.weight.device)
+                convolution.bias = nn.Parameter(bias, requires_grad=False)
             self.skeleton.set_submodule(norm_name, nn.Identity())
         self.refresh()
 
@@ -127,20 +132,27 @@ class FoldedBatchNorm(nn.Module):
             if module_name not in pairs:
                 tensor.copy_(state[name])
         for convolution_name, norm_name in self.folded:
-            norm = network.get_submodule(norm_name)
-            weight, bias = norm.weight, norm.bias
-            scale = (norm.running_var + norm.eps).rsqrt()  # type: ignore[operator]
-            scale = scale if weight is None else scale * weight
-            shift = -norm.running_mean * scale  # type: ignore[operator]
-            shift = shift if bias is None else shift + bias
-            own[f"{convolution_name}.weight"].copy_(state[f"{convolution_name}.weight"] * scale.view(-1, 1, 1, 1))
-            inner = state.get(f"{convolution_name}.bias")
-            own[f"{convolution_name}.bias"].copy_(shift if inner is None else shift + inner * scale)
+            convolution, norm = _pair(network, convolution_name, norm_name)
+            mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+            scale = (variance + norm.eps).rsqrt()
+            scale = scale * norm.weight if norm.affine else scale
+            shift = norm.bias - mean * scale if norm.affine else -mean * scale
+            own[f"{convolution_name}.weight"].copy_(convolution.weight * scale.view(-1, 1, 1, 1))
+            own[f"{convolution_name}.bias"].copy_(
+                shift if convolution.bias is None else shift + convolution.bias * scale
+            )
         return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of ``(N, C, H, W)`` images, ``(N, K)``."""
         return self.skeleton(images)  # type: ignore[no-any-return]
+
+
+def _pair(network: nn.Module, convolution_name: str, norm_name: str) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """Return the modules of a pair of names that :func:`_foldable` found."""
+    return cast(nn.Conv2d, network.get_submodule(convolution_name)), cast(
+        nn.BatchNorm2d, network.get_submodule(norm_name)
+    )
 
 
 def _foldable(network: nn.Module) -> list[tuple[str, str]]:
@@ -150,15 +162,26 @@ def _foldable(network: nn.Module) -> list[tuple[str, str]]:
         graph = fx.Tracer().trace(copy.deepcopy(network).eval())
     except Exception:  # tracing runs the user's forward on symbols: whatever it raises means "cannot be traced"
         return []
-    calls = [node for node in graph.nodes if node.op == "call_module"]
-    targets = [str(node.target) for node in calls]
+    # How often a module runs, has its weights read from outside, and is named; how often a weight is held.
+    runs = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    reads = Counter(str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr")
+    named = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
+    held = Counter(id(weight) for module in network.modules() for weight in module.parameters(recurse=False))
+
+    def alone(name: str) -> bool:
+        module = modules[name]
+        hooked = bool(module._forward_hooks or module._forward_pre_hooks)
+        shared = any(held[id(weight)] != 1 for weight in module.parameters(recurse=False))
+        return runs[name] == named[id(module)] == 1 and not (reads[name] or hooked or shared)
+
     pairs = []
-    for node in calls:
-        source = node.args[0] if node.args else None
+    for node in graph.nodes:
+        source = node.args[0] if node.op == "call_module" and node.args else None
         if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
             continue
-        convolution, norm = modules[str(source.target)], modules[str(node.target)]
-        once = targets.count(str(source.target)) == targets.count(str(node.target)) == 1
-        if type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.track_running_stats and once:
-            pairs.append((str(source.target), str(node.target)))
+        convolution_name, norm_name = str(source.target), str(node.target)
+        convolution, norm = modules[convolution_name], modules[norm_name]
+        kinds = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.track_running_stats
+        if kinds and alone(convolution_name) and alone(norm_name):
+            pairs.append((convolution_name, norm_name))
     return pairs

@@ -96,20 +96,17 @@ def blocks(network: nn.Module) -> list[str]:
     """
     names: list[str] = []
 
+    whole = {id(parameter) for parameter in network.parameters()}
+
     def visit(module: nn.Module, prefix: str) -> None:
         for name, child in module.named_children():
             path = f"{prefix}{name}"
             if isinstance(child, nn.Conv2d | nn.Linear):
                 names.append(path)
-            elif isinstance(child, nn.Sequential | nn.ModuleList) or _holds_all(module, child):
+            elif isinstance(child, nn.Sequential | nn.ModuleList) or whole == {id(p) for p in child.parameters()}:
                 visit(child, f"{path}.")
             elif any(isinstance(layer, nn.Conv2d | nn.Linear) for layer in child.modules()):
                 names.append(path)
 
     visit(inner(network), "")
     return names
-
-
-def _holds_all(module: nn.Module, child: nn.Module) -> bool:
-    """Whether ``child`` holds every parameter of ``module``."""
-    return {id(p) for p in module.parameters()} == {id(p) for p in child.parameters()}

@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from advscope.batch import AttackedBatch
-from advscope.report import evaluation_figures, save_examples, save_figures, write_rows, write_summary
+from advscope.report import draw_figures, save_examples, write_rows, write_summary
 from callbacks.monitor import Monitor
 from callbacks.run_record import versions
 from callbacks.wandb_evaluation import log_evaluation
@@ -138,16 +138,7 @@ class EvaluationRecord(Callback):
             "processes": len(parts),
         }
         (self.folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        plots = evaluation_figures(
-            self.run,
-            estimates,
-            {name: array.numpy() for name, array in arrays.items()},
-            columns,
-            trainer.datamodule.class_names,  # type: ignore[attr-defined]
-            counts(rows),
-        )
-        log_evaluation(trainer, estimates, rows, save_figures(self.folder / "figures", plots))
+        log_evaluation(trainer, estimates, rows, draw_figures(self.folder))
 
     def chosen_examples(self, sources: list[dict[str, dict[str, Tensor]]]) -> dict[str, Tensor]:
         """Return the arrays of the first images that every source has, joined by index."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 
 import torch
-from jsonargparse import lazy_instance
+from jsonargparse.typing import lazy_instance
 from torch import Tensor
 
 from advscope.counter_hash import hash32

@@ -123,6 +123,8 @@ class BatchLoader(ABC):
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield this process's batches of the epoch."""
+        # A generator on purpose: Lightning may ask for the iterator before it restores the epoch of a checkpoint, and
+        # takes the first batch after it.
         epoch = self.data.epoch if self._epoch is None else self._epoch
         rank, world_size = self.data.rank, self.data.world_size
         if self.training:
@@ -131,7 +133,7 @@ class BatchLoader(ABC):
             )
         else:
             batches = evaluation_batches(self.count, self.data.eval_batch_size, rank=rank, world_size=world_size)
-        return self.fetch(batches, epoch)
+        yield from self.fetch(batches, epoch)
 
     def __len__(self) -> int:
         """Return the number of batches of this process."""

@@ -1,9 +1,10 @@
 """ConceptShapes: the built-in data set, rendered, with every concept known."""
 
 import hashlib
-import io
 import os
+import uuid
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,33 +14,33 @@ import torch
 from datamodules.augmentation import Augmentation
 from datamodules.base import SplitName
 from datamodules.in_memory import InMemoryDataModule, Split
-from datamodules.rendering import SHAPES, Rendered, render
+from datamodules.rendering import SHAPES, Rendered, fingerprint, render_split
 
-RENDERER = 1
-"""Number of the renderer's pictures: goes up whenever a pixel changes, so that no cache outlives its renderer."""
-
-_OFFSETS: dict[str, int] = {"train": 0, "val": 10_000_000, "test": 20_000_000}
-_BLOCK = 500
+_MOST = 10_000_000
+_OFFSETS: dict[SplitName, int] = {"train": 0, "val": _MOST, "test": 2 * _MOST}
 
 
 class ConceptShapes(InMemoryDataModule):
-    """Rendered pictures of ten shapes with parts, in eleven colours, six textures and seven scenes.
+    """Rendered pictures of ten shapes with parts, in eleven colours, six surfaces and seven scenes.
 
-    Each picture is a function of (seed, index) and of what is set here, whatever the process that renders it. What is
-    planted, so that every measure can be checked against it:
+    Each picture is a function of (render_seed, index) and of what is set here, whatever the process that renders it.
+    Training pictures have the indices from 0, validation from 10,000,000, test from 20,000,000; the class is the index
+    modulo 10. What is planted, so that every measure can be checked against it:
 
     * the class is the object's shape alone: colours, textures, scene and distractors are drawn independently of it;
     * every pixel is annotated with object, part, colour, texture and scene (``annotated`` splits);
-    * with ``pattern_strength``, each class has a faint pattern of high frequency over the whole picture: a feature that
-      predicts the class, that no human sees, and that an attack of a larger budget removes (a non-robust feature).
+    * with ``pattern_strength``, each class has a faint pattern of high frequency over the whole picture
+      (:func:`datamodules.rendering.class_patterns`): a feature that predicts the class, that no human uses, and that
+      an attack of a larger budget removes (a non-robust feature).
 
-    The card is docs/concept_shapes.md. Rendered splits are cached under ``root``, with a checksum.
+    The card is docs/concept_shapes.md. Rendered splits are cached under ``root``, with a checksum; a damaged file is
+    rendered anew with a warning, and a change to the renderer never meets a cache of its predecessor.
 
     Args:
         root: Folder of the cache; null renders anew each time.
-        train: Number of training images.
-        val: Number of validation images, rendered apart.
-        test: Number of test images, rendered apart.
+        train: Number of training images, at most 10,000,000.
+        val: Number of validation images, at most 10,000,000.
+        test: Number of test images, at most 10,000,000.
         size: Side of a picture in pixels, at least 16.
         pattern_strength: Amplitude of the planted pattern in 1/255; 0 for none.
         render_seed: Seed of the pictures.
@@ -71,20 +72,20 @@ class ConceptShapes(InMemoryDataModule):
         augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, seed, augmentation)
-        self.counts = {"train": train, "val": val, "test": test}
+        self.counts: dict[SplitName, int] = {"train": train, "val": val, "test": test}
         for name, count in self.counts.items():
-            if not 1 <= count <= 10_000_000:
-                raise ValueError(f"{name} must be 1 ... 10,000,000 images, got {count}")
+            if not 1 <= count <= _MOST:
+                raise ValueError(f"{name} must be 1 ... {_MOST:,} images, got {count}")
         unknown = sorted(set(annotated) - set(self.counts))
         if unknown:
-            raise ValueError(f"annotated must name splits among train, val and test, got {unknown}")
+            raise ValueError(f"annotated must name splits among train, val and test, got {', '.join(unknown)}")
         if size < 16:
             raise ValueError(f"size must be at least 16 pixels, got {size}")
-        if pattern_strength < 0:
-            raise ValueError(f"pattern_strength must not be negative, got {pattern_strength}")
+        if not 0 <= pattern_strength <= 255:
+            raise ValueError(f"pattern_strength must be 0 ... 255 (in 1/255), got {pattern_strength}")
         self.root = None if root is None else Path(root)
         self.size = size
-        self.pattern_strength = pattern_strength
+        self.pattern_strength = float(pattern_strength)
         self.render_seed = render_seed
         self.annotated = tuple(annotated)
 
@@ -92,68 +93,78 @@ class ConceptShapes(InMemoryDataModule):
         """Render what the cache lacks, once and not in every process."""
         if self.root is not None:
             for name in self.counts:
-                self.load(name)
+                self._rendered(name)
 
     def load(self, split: SplitName) -> Split:
         """Return the images of a split, from the cache or rendered."""
-        indices = np.arange(self.counts[split], dtype=np.int64) + _OFFSETS[split]
-        rendered = self._from_cache(split)
-        if rendered is None:
-            rendered = self._render(indices)
-            self._to_cache(split, rendered)
+        rendered = self._rendered(split)
         concepts = split in self.annotated
         return Split(
             torch.from_numpy(rendered.images),
             torch.from_numpy(rendered.labels),
-            torch.from_numpy(indices),
+            torch.from_numpy(self._indices(split)),
             torch.from_numpy(rendered.concepts) if concepts else None,
             torch.from_numpy(rendered.image_concepts) if concepts else None,
         )
 
-    def _render(self, indices: np.ndarray) -> Rendered:
-        blocks = [
-            render(self.render_seed, block, self.size, self.pattern_strength)
-            for block in np.array_split(indices, -(-len(indices) // _BLOCK))
-        ]
-        return Rendered(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
-
-    def _cache_file(self, split: SplitName) -> Path | None:
+    def cache_file(self, split: SplitName) -> Path | None:
+        """Return the file that a split is cached in, whose name tells all settings; None without a root."""
         if self.root is None:
             return None
-        settings = f"{RENDERER}-{self.render_seed}-{self.size}-{self.pattern_strength:g}-{self.counts[split]}"
-        return self.root / f"{split}-{settings}.npz"
+        settings = (
+            f"{self.counts[split]}x{self.size}",
+            f"seed{self.render_seed}",
+            f"pattern{self.pattern_strength!r}",
+            "annotated" if split in self.annotated else "plain",
+            fingerprint()[:12],
+        )
+        return self.root / f"{split}-{'-'.join(settings)}.npz"
 
-    def _from_cache(self, split: SplitName) -> Rendered | None:
-        path = self._cache_file(split)
-        if path is None or not path.exists():
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                rendered = Rendered(*(file[name] for name in Rendered._fields))
-                intact = str(file["sha256"]) == _checksum(rendered)
-        except Exception:  # a cut or changed file makes zip, npy and numpy raise whatever they like
-            intact = False
-        if intact:
-            return rendered
-        warnings.warn(f"{path} is damaged: rendering it anew", stacklevel=2)
-        return None
+    def _indices(self, split: SplitName) -> np.ndarray:
+        return np.arange(self.counts[split], dtype=np.int64) + _OFFSETS[split]
 
-    def _to_cache(self, split: SplitName, rendered: Rendered) -> None:
-        path = self._cache_file(split)
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        np.savez(buffer, sha256=np.array(_checksum(rendered)), **rendered._asdict())
-        # Several processes may write at once: each its own file, and the last to be named stays.
-        temporary = path.with_suffix(f".{os.getpid()}.partial")
-        temporary.write_bytes(buffer.getvalue())
+    def _rendered(self, split: SplitName) -> Rendered:
+        path = self.cache_file(split)
+        cached = None if path is None or not path.exists() else _read(path)
+        if cached is not None:
+            return cached
+        annotated = split in self.annotated
+        rendered = render_split(self.render_seed, self._indices(split), self.size, self.pattern_strength, annotated)
+        if path is not None:
+            _write(path, rendered)
+        return rendered
+
+
+def _read(path: Path) -> Rendered | None:
+    """Return what a cache file holds; None, and a warning, where it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            rendered = Rendered(*(file[name] for name in Rendered._fields))
+            if str(file["sha256"]) == _checksum(path.name, rendered):
+                return rendered
+        reason = "its checksum is another one"
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+    warnings.warn(f"{path} is damaged ({reason}): rendering it anew", stacklevel=2)
+    return None
+
+
+def _write(path: Path, rendered: Rendered) -> None:
+    """Write a cache file in one step: several processes may do so at once, and the last one's file stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.partial")
+    try:
+        with temporary.open("xb") as file:
+            np.savez(file, sha256=np.array(_checksum(path.name, rendered)), **rendered._asdict())
         os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _checksum(rendered: Rendered) -> str:
-    """Return the sha256 over all arrays."""
-    digest = hashlib.sha256()
+def _checksum(settings: str, rendered: Rendered) -> str:
+    """Return the sha256 over the settings, and over shape, type and content of all arrays."""
+    digest = hashlib.sha256(settings.encode())
     for array in rendered:
+        digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -2,22 +2,16 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from advscope.batch import Batch
-from datamodules.base import BatchLoader, ImageDataModule, SplitName, hold_out
+from datamodules.base import ImageDataModule, SplitName, hold_out
 from datamodules.class_folders import Classes, ImageFiles, class_folders, read_classes, scan
-from datamodules.image_preprocessing import central_crop, draw, random_crop, read_rgb
-from datamodules.in_memory import as_network_input
+from datamodules.image_file_loader import ImageFileLoader, Preprocessing
 
 
 class ImageNet(ImageDataModule):
@@ -25,9 +19,9 @@ class ImageNet(ImageDataModule):
 
     Training images are cropped at random (Inception's crop) and mirrored every other time, as a function of (seed,
     epoch, index); the others are scaled and cropped at the centre, as torchvision does it on PIL images. Validation
-    images are held out of ``train/``; the test set is ``val/``. A root without these two folders holds the class folders
-    itself: it is all test set, and cannot be trained on. An image's index is its place in the sorted order of the files
-    under ``train/`` (``train`` and ``val``) or under ``val/`` (``test``).
+    images are held out of ``train/``; the test set is ``val/``. A root without these two folders holds the class
+    folders itself: it is all test set, and cannot be trained on. An image's index is its place in the sorted order of
+    the files under ``train/`` (``train`` and ``val``) or under ``val/`` (``test``).
 
     Args:
         root: Folder of the data.
@@ -78,7 +72,7 @@ class ImageNet(ImageDataModule):
         if num_workers < 0:
             raise ValueError(f"num_workers must not be negative, got {num_workers}")
         self.root = Path(root)
-        self.preprocessing = _Preprocessing(size, resize, interpolation, min_crop_area)
+        self.preprocessing = Preprocessing(size, resize, interpolation, min_crop_area)
         self.validation_images = validation_images
         self.classes_file = classes
         self.num_workers = num_workers
@@ -133,91 +127,18 @@ class ImageNet(ImageDataModule):
             digest.update(bytes(files.paths[place]) + f"\0{size}\0{int(files.labels[place])}\n".encode())
         return digest.hexdigest()
 
-    def loader(self, name: SplitName, *, training: bool) -> "ImageFileLoader":
+    def loader(self, name: SplitName, *, training: bool) -> ImageFileLoader:
         """Return a loader of a split: shuffled and augmented for training, else in the fixed order."""
-        return ImageFileLoader(self, name, training=training)
+        return ImageFileLoader(
+            self,
+            self.files(name),
+            self.split_indices(name),
+            self.preprocessing,
+            training=training,
+            num_workers=self.num_workers,
+            start_method=self.start_method,
+        )
 
     def _test_folder(self) -> Path:
         in_parts = (self.root / "train").is_dir() or (self.root / "val").is_dir()
         return self.root / "val" if in_parts else self.root
-
-
-class _Preprocessing(NamedTuple):
-    size: int
-    resize: int
-    interpolation: str
-    min_crop_area: float
-
-
-class ImageFileLoader(BatchLoader):
-    """Batches of images that worker processes decode.
-
-    Args:
-        data: Whose split it is; asked for epoch, process, seed, batch sizes, preprocessing and workers.
-        name: The split.
-        training: Shuffle and augment, and leave the incomplete last batch out; else every image once, in order.
-    """
-
-    def __init__(self, data: ImageNet, name: SplitName, *, training: bool) -> None:
-        self.indices = data.split_indices(name)
-        super().__init__(data, len(self.indices), training=training)
-        self.num_workers = data.num_workers
-        self.start_method = data.start_method
-        self.images = _DecodedBatches(data.files(name), data.preprocessing, data.seed, training)
-
-    def fetch(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Batch]:
-        """Yield the batches that are at these places of the split.
-
-        Raises:
-            ValueError: If an image cannot be decoded; names the file in one line.
-        """
-        keys = [[(epoch, index) for index in self.indices[places].tolist()] for places in batches]
-        decoded = DataLoader(
-            self.images,
-            batch_sampler=keys,
-            collate_fn=_as_is,
-            num_workers=self.num_workers,
-            multiprocessing_context=self.start_method if self.num_workers else None,
-            # Workers are seeded from here: the global random state stays as it is.
-            generator=torch.Generator(),
-        )
-        for batch in decoded:
-            # A worker's own exception would arrive wrapped in its traceback.
-            if isinstance(batch, str):
-                raise ValueError(batch)
-            pixels, labels, indices = batch
-            yield Batch(as_network_input(pixels), labels, indices)
-
-
-class _DecodedBatches(Dataset[Any]):
-    """Batches of uint8 images by lists of (epoch, index); what travels to the worker processes."""
-
-    def __init__(self, files: ImageFiles, preprocessing: _Preprocessing, seed: int, training: bool) -> None:
-        self.files = files
-        self.preprocessing = preprocessing
-        self.seed = seed
-        self.training = training
-
-    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor] | str:
-        """Return pixels ``(N, 3, H, W)``, labels and indices; or the one line that says which image is broken."""
-        indices = torch.tensor([index for _, index in keys])
-        settings = self.preprocessing
-        size, resampling = settings.size, Image.Resampling[settings.interpolation.upper()]
-        draws = draw(indices, seed=self.seed, epoch=keys[0][0]) if self.training else None
-        pixels = np.empty((len(keys), size, size, 3), np.uint8)
-        for place, index in enumerate(indices.tolist()):
-            try:
-                image = read_rgb(self.files.path(index))
-            except ValueError as error:
-                return str(error)
-            if draws is None:
-                pixels[place] = central_crop(image, size=size, resize=settings.resize, resampling=resampling)
-            else:
-                pixels[place] = random_crop(
-                    image, draws, place, size=size, min_area=settings.min_crop_area, resampling=resampling
-                )
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2), self.files.labels[indices], indices
-
-
-def _as_is(batch: Any) -> Any:
-    return batch

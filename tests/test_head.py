@@ -40,7 +40,8 @@ def test_finds_it_and_the_map_times_the_weights_is_the_logits(name: str) -> None
     torch.manual_seed(0)
     make, expected = SUPPORTED[name]
     network = make().double()
-    images = torch.rand(3, 3, 96, 96, dtype=torch.float64)
+    size = 64 if name.startswith(("torchvision", "timm")) else 16
+    images = torch.rand(2, 3, size, size, dtype=torch.float64)
 
     head = find_head(network.train(), images)  # training mode stays, and does not matter
 
@@ -118,6 +119,33 @@ def test_finds_it_in_an_untrained_network_whose_last_map_is_zero() -> None:
     nn.init.constant_(network.layer3[0].bn2.bias, -100)
 
     assert find_head(network, torch.rand(1, 3, 16, 16)) == Head("layer3", False, "linear")
+
+
+class ReusedReLU(FunctionalReLU):
+    """Activates twice with one module, so that its name does not say which output is the last feature map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.second = nn.Conv2d(6, 6, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.linear(self.pool(self.relu(self.second(self.relu(self.conv(images))))).flatten(1))
+
+
+def test_names_no_layer_that_runs_twice() -> None:
+    assert find_head(ReusedReLU(), torch.rand(1, 3, 8, 8)) == Head("pool", True, "linear")
+
+
+def test_a_network_in_training_is_looked_at_in_evaluation_mode() -> None:
+    # With dropout active, the linear layer's input would be no average; with BatchNorm active, its statistics move.
+    network = nn.Sequential(nn.BatchNorm2d(3), FunctionalReLU()).train()
+
+    assert find_head(network, torch.rand(1, 3, 6, 6)) == Head("1.pool", True, "1.linear")
+
+    assert int(network[0].num_batches_tracked) == 0
+    assert all(module.training for module in network.modules())
 
 
 def test_modes_gradients_and_random_state_come_back() -> None:

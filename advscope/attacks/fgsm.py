@@ -6,12 +6,18 @@ from advscope.attacks.pgd import PGD
 
 
 class FGSM(PGD):
-    """One step of length ``eps`` from the clean image: PGD with one step and no random start.
+    r"""One step of length ``eps`` from the clean image: PGD with one step and no random start.
+
+    .. math::
+        x' = \mathrm{clip}_{[0, 1]} \left( x + \epsilon \, \mathrm{sign}(\nabla_x L) \right)
 
     Args:
-        eps: Length of the step, in image units.
-        norm: ``"Linf"`` (the gradient's sign) or ``"L2"`` (the normalised gradient: FGM).
+        eps: Length of the step, in image units, at least 0.
+        norm: ``"Linf"`` (the gradient's sign) or ``"L2"`` (the normalised gradient, also called FGM).
         loss: As for :class:`~advscope.attacks.PGD`.
+
+    Raises:
+        ValueError: If a setting is not as said here.
 
     References:
         Goodfellow et al., *Explaining and Harnessing Adversarial Examples*, ICLR 2015,

@@ -3,17 +3,22 @@
 from advscope.attacks.losses import LossName
 from advscope.attacks.norms import NormName
 from advscope.attacks.pgd import PGD
+from advscope.attacks.settings import whole
 
 
 class IFGSM(PGD):
-    """PGD from the clean image, without a random start (also: basic iterative method).
+    """PGD from the clean image, without a random start; also called the basic iterative method.
 
     Args:
-        eps: Radius of the ball, in image units.
-        step_size: Length of a step; ``None`` for ``eps / steps``, as the StrAttack and EAD papers use it.
-        steps: Number of steps.
+        eps: Radius of the ball, in image units, at least 0.
+        step_size: Length of a step, in image units; ``None`` for ``eps / steps``, as the EAD and StrAttack papers have
+            it.
+        steps: Number of steps; 0 returns the clean images.
         norm: As for :class:`~advscope.attacks.PGD`.
         loss: As for :class:`~advscope.attacks.PGD`.
+
+    Raises:
+        ValueError: If a setting is not as said here.
 
     References:
         Kurakin et al., *Adversarial examples in the physical world*, ICLR Workshop 2017,
@@ -28,5 +33,6 @@ class IFGSM(PGD):
         norm: NormName = "Linf",
         loss: LossName = "cross_entropy",
     ) -> None:
-        length = eps / max(steps, 1) if step_size is None else step_size
-        super().__init__(eps=eps, step_size=length, steps=steps, norm=norm, loss=loss, random_start=False)
+        if step_size is None:
+            step_size = eps / max(whole("steps", steps, 0), 1)
+        super().__init__(eps=eps, step_size=step_size, steps=steps, norm=norm, loss=loss, random_start=False)

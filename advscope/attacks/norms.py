@@ -1,88 +1,119 @@
-"""The geometry of budgets: random starts, steepest steps and projections, per image."""
+"""The balls that perturbations are held in: where a search starts in one, steps in it, and is pulled back to it.
+
+Every reduction is over one image, in an order that depends on nothing but its shape, so that neither the batch nor the
+memory format, the device or the number of threads changes a result.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from advscope import counter_hash
+from advscope.counter_hash import normal, uniform
 
 NormName = Literal["Linf", "L2"]
 
 
-class Norm(ABC):
-    """A norm that bounds a perturbation ``(N, C, H, W)``, image by image."""
+class Ball(ABC):
+    """The images in [0, 1] within ``eps`` of given ones.
 
-    @abstractmethod
-    def random(self, images: Tensor, eps: float, indices: Tensor, *counters: int) -> Tensor:
-        """Return a random perturbation of norm at most ``eps``, as a function of (counters, index) alone."""
-
-    @abstractmethod
-    def direction(self, gradients: Tensor) -> Tensor:
-        """Return the steepest perturbation of norm 1; zero where the gradient is zero."""
-
-    @abstractmethod
-    def project(self, perturbations: Tensor, eps: float) -> Tensor:
-        """Return the nearest perturbation of norm at most ``eps``."""
-
-
-class Linf(Norm):
-    """The largest absolute value: a budget for each pixel and channel."""
-
-    def random(self, images: Tensor, eps: float, indices: Tensor, *counters: int) -> Tensor:
-        """Return a perturbation uniform in the box."""
-        return (_noise(counter_hash.uniform, images, indices, *counters) * 2 - 1) * eps
-
-    def direction(self, gradients: Tensor) -> Tensor:
-        """Return the signs."""
-        return gradients.sign()
-
-    def project(self, perturbations: Tensor, eps: float) -> Tensor:
-        """Clip each number."""
-        return perturbations.clamp(-eps, eps)
-
-
-class L2(Norm):
-    """The Euclidean norm over channels and pixels."""
-
-    def random(self, images: Tensor, eps: float, indices: Tensor, *counters: int) -> Tensor:
-        """Return a perturbation uniform in the ball."""
-        normal = _noise(counter_hash.normal, images, indices, *counters)
-        radius = counter_hash.uniform(*counters, indices, -1).to(images.dtype) ** (1 / images[0].numel())
-        return self.direction(normal) * (eps * radius[:, None, None, None])
-
-    def direction(self, gradients: Tensor) -> Tensor:
-        """Divide by the norm."""
-        norms = lengths(gradients)
-        return gradients / norms.where(norms > 0, 1)
-
-    def project(self, perturbations: Tensor, eps: float) -> Tensor:
-        """Shorten what is too long."""
-        norms = lengths(perturbations)
-        return perturbations * (eps / norms.where(norms > eps, max(eps, 1e-30))).where(norms > eps, 1)
-
-
-NORMS: dict[str, Norm] = {"Linf": Linf(), "L2": L2()}
-"""Norms by name."""
-
-
-def lengths(perturbations: Tensor) -> Tensor:
-    """Return the Euclidean norm of each image's perturbation, ``(N, 1, 1, 1)``.
-
-    Summed in one order whatever the batch size and memory format, so that an image's norm is its own.
+    Args:
+        images: Centres in [0, 1], ``(N, C, H, W)``.
+        eps: Radius in image units, at least 0.
     """
-    rows = perturbations.contiguous().flatten(1)
-    return torch.stack([torch.linalg.vector_norm(row) for row in rows])[:, None, None, None]
+
+    def __init__(self, images: Tensor, eps: float) -> None:
+        self.images = images
+        self.eps = eps
+
+    @abstractmethod
+    def draw(self, indices: Tensor, *counters: int) -> Tensor:
+        """Return random images, uniform in the unclipped ball and then clipped to [0, 1], ``(N, C, H, W)``.
+
+        Args:
+            indices: Keys of the images, int64 ``(N,)``.
+            *counters: What else the noise is a function of.
+        """
+
+    @abstractmethod
+    def step(self, iterates: Tensor, gradients: Tensor, step_size: float) -> Tensor:
+        """Return the iterates after a step of steepest ascent of length ``step_size`` and projection."""
+
+    def _places(self) -> Tensor:
+        """Return the place of each value of an image in (C, H, W) order, ``(1, C * H * W)``."""
+        return torch.arange(self.images[0].numel(), device=self.images.device)[None]
+
+    def _like_images(self, values: Tensor) -> Tensor:
+        """Return ``(N, C * H * W)`` values in the shape, type and memory format of the images."""
+        return torch.empty_like(self.images).copy_(values.view(self.images.shape))
 
 
-def _noise(kind: Callable[..., Tensor], images: Tensor, indices: Tensor, *counters: int) -> Tensor:
-    """Return noise in the images' shape and memory format; pixels are counted in (C, H, W) order."""
-    pixels = torch.arange(images[0].numel(), device=images.device)
-    noise = kind(*counters, indices[:, None], pixels).view(images.shape).to(images.dtype)
-    return noise.contiguous(memory_format=torch.channels_last) if _channels_last(images) else noise
+class LinfBall(Ball):
+    """The ball of the largest absolute difference."""
+
+    def __init__(self, images: Tensor, eps: float) -> None:
+        super().__init__(images, eps)
+        # The ball and [0, 1] are boxes: one clamp projects onto both.
+        self.lower = (images - eps).clamp_(min=0)
+        self.upper = (images + eps).clamp_(max=1)
+
+    def draw(self, indices: Tensor, *counters: int) -> Tensor:
+        """Return x + U(-eps, eps), clipped."""
+        noise = uniform(*counters, indices[:, None], self._places()) * 2 - 1
+        return (self.images + self._like_images(noise) * self.eps).clamp_(self.lower, self.upper)
+
+    def step(self, iterates: Tensor, gradients: Tensor, step_size: float) -> Tensor:
+        """Return x + step_size * sign(gradient), projected."""
+        return (iterates + gradients.sign() * step_size).clamp_(self.lower, self.upper)
 
 
-def _channels_last(images: Tensor) -> bool:
-    return images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+class L2Ball(Ball):
+    """The ball of the Euclidean distance."""
+
+    def draw(self, indices: Tensor, *counters: int) -> Tensor:
+        """Return x + eps * u^(1/n) * z / ||z||, clipped; z is normal, u uniform, n the number of values."""
+        places = self._places()
+        size = places.shape[1]
+        direction, _ = _normalize(normal(*counters, indices[:, None], places))
+        # The radius has the place after the last value to itself.
+        radius = uniform(*counters, indices[:, None], size).double().pow(1 / size).float()
+        return (self.images + self._like_images(direction * radius) * self.eps).clamp_(0, 1)
+
+    def step(self, iterates: Tensor, gradients: Tensor, step_size: float) -> Tensor:
+        """Return x + step_size * gradient / ||gradient||, projected; no move where the gradient is zero."""
+        direction, _ = _normalize(gradients.flatten(1))
+        moved = iterates + self._like_images(direction) * step_size
+        perturbations = moved - self.images
+        _, lengths = _normalize(perturbations.flatten(1))
+        shrinkage = (self.eps / lengths).clamp(max=1)[:, :, None, None]
+        # Left alone inside the ball: adding and subtracting the centre would round.
+        projected = torch.where(shrinkage < 1, self.images + perturbations * shrinkage, moved)
+        return projected.clamp_(0, 1)
+
+
+BALLS: dict[str, type[Ball]] = {"Linf": LinfBall, "L2": L2Ball}
+"""The balls by the name of their norm."""
+
+
+def _normalize(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``(N, D)`` vectors at unit length (zero stays zero), and their lengths ``(N, 1)``.
+
+    Example:
+        >>> _normalize(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        (tensor([[0.6000, 0.8000], [0.0000, 0.0000]]), tensor([[5.], [0.]]))
+    """
+    # By the largest value first: squares of small gradients underflow.
+    largest = vectors.abs().amax(1, keepdim=True)
+    scaled = vectors / torch.where(largest > 0, largest, 1)
+    lengths = _sum(scaled.square()).sqrt()
+    return scaled / torch.where(lengths > 0, lengths, 1), lengths * largest
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Return the sums of ``(N, D)`` values, ``(N, 1)``, by halving: ``torch.sum`` adds a lone row in another order."""
+    while values.shape[1] > 1:
+        half = (values.shape[1] + 1) // 2
+        rest = values[:, half:]
+        values = torch.cat([values[:, : rest.shape[1]] + rest, values[:, rest.shape[1] : half]], dim=1)
+    return values

@@ -1,34 +1,60 @@
 """Projected gradient descent."""
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from advscope.attacks.base import Attack
+from advscope.attacks.base import Attack, succeeded
 from advscope.attacks.losses import LOSSES, LossName
-from advscope.attacks.norms import NORMS, NormName
+from advscope.attacks.norms import BALLS, NormName
+from advscope.attacks.settings import choice, nonnegative, whole
+
+KeepName = Literal["last", "loss"]
+
+
+class _Rated(NamedTuple):
+    """Candidates, one per image, and what they are worth."""
+
+    images: Tensor
+    losses: Tensor
+    successes: Tensor
+
+    def improved(self, other: "_Rated") -> "_Rated":
+        """Return, for each image, the other candidate where its loss is higher."""
+        better = other.losses > self.losses
+        return _Rated(
+            torch.where(better[:, None, None, None], other.images, self.images),
+            torch.where(better, other.losses, self.losses),
+            torch.where(better, other.successes, self.successes),
+        )
 
 
 class PGD(Attack):
-    r"""Projected gradient ascent on a loss within a ball around each image.
+    r"""Projected gradient ascent of a loss in a ball around the image, from a random start.
 
     .. math::
-        x^{k+1} = \Pi_{B(x, \epsilon) \cap [0, 1]^n} \left( x^k + \alpha \, \mathrm{steepest}(\nabla L(x^k)) \right)
+        x^{k+1} = \Pi_{B(x, \epsilon) \cap [0, 1]} \left( x^k + \alpha \, d(\nabla_{x^k} L) \right)
+
+    where d(g) is sign(g) (Linf) or g / ||g||_2 (L2). A value whose gradient is nan does not move.
 
     Args:
-        eps: Radius of the ball, in image units (images span [0, 1]); not negative.
-        step_size: Length of a step, alpha, in the same unit and norm.
-        steps: Number of steps; each costs a forward and a backward pass.
-        norm: ``"Linf"`` (a step is the gradient's sign) or ``"L2"`` (a step is the normalised gradient).
+        eps: Radius of the ball, in image units, at least 0; 0 returns the clean images.
+        step_size: Length alpha of a step in the norm, in image units.
+        steps: Number of steps; 0 returns the start.
+        norm: ``"Linf"`` or ``"L2"``.
         loss: ``"cross_entropy"``, ``"margin"`` or ``"dlr"``; see :mod:`advscope.attacks.losses`.
-        keep: ``"last"`` returns the last iterate, ``"loss"`` the one of highest loss, the start among them, at the cost
-            of a forward pass more.
-        random_start: Start at a random point of the ball, clipped to [0, 1], instead of at the image.
-        restarts: Runs with other noise; returned is the first success in order, else the highest loss. Images that have
-            succeeded are not attacked again.
-        seed: Seed of the noise.
+        keep: ``"last"`` returns the last iterate, ``"loss"`` that of the highest loss, the start among them, which
+            costs one more forward pass.
+        random_start: Whether to start from a point drawn uniformly from the ball, then clipped to [0, 1]; otherwise
+            from the image.
+        restarts: Number of runs, each from its own start. For each image the first that succeeds is returned (the
+            prediction is the target or, without targets, is not the label), else the one of the highest loss. More
+            than one costs a forward pass each, and leaves out the images that have succeeded.
+        seed: Seed of the starts, which are a function of (seed, draw, restart, index).
 
     Raises:
-        ValueError: If a setting is not allowed.
+        ValueError: If a setting is not as said here, or restarts would all start from the image.
 
     References:
         Madry et al., *Towards Deep Learning Models Resistant to Adversarial Attacks*, ICLR 2018,
@@ -42,60 +68,50 @@ class PGD(Attack):
         steps: int = 20,
         norm: NormName = "Linf",
         loss: LossName = "cross_entropy",
-        keep: str = "last",
+        keep: KeepName = "last",
         random_start: bool = True,
         restarts: int = 1,
         seed: int = 0,
     ) -> None:
-        for name, number in (("eps", eps), ("step_size", step_size), ("steps", steps)):
-            if not number >= 0:
-                raise ValueError(f"{name} must not be negative, got {number}")
-        if restarts < 1:
-            raise ValueError(f"restarts must be at least 1, got {restarts}")
-        allowed = {"norm": (norm, tuple(NORMS)), "loss": (loss, tuple(LOSSES)), "keep": (keep, ("last", "loss"))}
-        for name, (value, values) in allowed.items():
-            if value not in values:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, values))}, got {value!r}")
-        if restarts > 1 and not random_start:
-            raise ValueError(f"restarts={restarts} without a random start repeat one run: set random_start or restarts=1")
-        self.eps = eps
-        self.step_size = step_size
-        self.steps = steps
-        self.norm = norm
-        self.loss = loss
-        self.keep = keep
+        self.eps = nonnegative("eps", eps)
+        self.step_size = nonnegative("step_size", step_size)
+        self.steps = whole("steps", steps, 0)
+        self.norm = choice("norm", norm, BALLS)
+        self.loss = choice("loss", loss, LOSSES)
+        self.keep = choice("keep", keep, ("last", "loss"))
         self.random_start = random_start
-        self.restarts = restarts
-        self.seed = seed
+        self.restarts = whole("restarts", restarts, 1)
+        self.seed = whole("seed", seed)
+        if restarts > 1 and not random_start:
+            raise ValueError(f"restarts must be 1 without a random start, got {restarts}: set random_start to true")
 
     def perturb(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        targets: Tensor | None,
-        indices: Tensor,
-        draw: int,
+        self, network: nn.Module, images: Tensor, labels: Tensor, targets: Tensor | None, indices: Tensor, draw: int
     ) -> Tensor:
-        """Run, and run again where a restart may help."""
-        best = self.run(network, images, labels, targets, indices, draw, 0)
+        """Return the images that the settings keep; see :meth:`Attack.perturb`."""
+        if self.eps == 0:
+            return images
         if self.restarts == 1:
-            return best
-        highest, success = self.judge(network, best, labels, targets)
-        for restart in range(1, self.restarts):
-            left = (~success).nonzero().flatten()
-            if not len(left):
+            return self._run(network, images, labels, targets, indices, draw, 0)[0]
+        results = images.clone()
+        highest = torch.full((len(images),), -torch.inf, dtype=torch.float64, device=images.device)
+        remaining = torch.arange(len(images), device=images.device)
+        for restart in range(self.restarts):
+            aims = None if targets is None else targets[remaining]
+            found, rated = self._run(
+                network, images[remaining], labels[remaining], aims, indices[remaining], draw, restart
+            )
+            if rated is None:
+                rated = self._rate(network, found, labels[remaining], aims)
+            better = rated.successes | (rated.losses > highest[remaining])
+            results[remaining[better]] = rated.images[better]
+            highest[remaining[better]] = rated.losses[better].double()
+            remaining = remaining[~rated.successes]
+            if len(remaining) == 0:
                 break
-            aims = None if targets is None else targets[left]
-            found = self.run(network, images[left], labels[left], aims, indices[left], draw, restart)
-            losses, succeeded = self.judge(network, found, labels[left], aims)
-            better = succeeded | (losses > highest[left])
-            best[left[better]] = found[better]
-            highest[left[better]] = losses[better]
-            success[left] = succeeded
-        return best
+        return results
 
-    def run(
+    def _run(
         self,
         network: nn.Module,
         images: Tensor,
@@ -104,39 +120,33 @@ class PGD(Attack):
         indices: Tensor,
         draw: int,
         restart: int,
-    ) -> Tensor:
-        """Return the iterate that one run keeps."""
-        norm, loss = NORMS[self.norm], LOSSES[self.loss]
-        current = images
-        if self.random_start:
-            current = (images + norm.random(images, self.eps, indices, self.seed, draw, restart)).clamp(0, 1)
-        best, highest = current, torch.full_like(labels, -torch.inf, dtype=images.dtype)
+    ) -> tuple[Tensor, _Rated | None]:
+        """Return the images that one run keeps, and their worth where keeping them has told it."""
+        ball = BALLS[self.norm](images, self.eps)
+        iterates = ball.draw(indices, self.seed, draw, restart) if self.random_start else images
+        best: _Rated | None = None
         for _ in range(self.steps):
-            current = current.detach().requires_grad_()
-            losses = loss(network(current), labels, targets)
-            (gradients,) = torch.autograd.grad(losses.sum(), current)
-            current = current.detach()
+            iterates = iterates.detach().requires_grad_()
+            logits = network(iterates)
+            losses = LOSSES[self.loss](logits, labels, targets)
+            if not losses.requires_grad:
+                raise ValueError(
+                    "the network's logits have no gradient towards the images: take no_grad and detach out"
+                )
+            (gradients,) = torch.autograd.grad(losses.sum(), iterates)
+            iterates = iterates.detach()
             if self.keep == "loss":
-                best, highest = _higher(best, highest, current, losses.detach())
-            moved = current + self.step_size * norm.direction(gradients)
-            current = (images + norm.project(moved - images, self.eps)).clamp(0, 1)
+                rated = _Rated(iterates, losses.detach(), succeeded(logits.detach(), labels, targets))
+                best = rated if best is None else best.improved(rated)
+            iterates = ball.step(iterates, gradients.nan_to_num(nan=0.0), self.step_size)
         if self.keep == "last":
-            return current
+            return iterates, None
+        last = self._rate(network, iterates, labels, targets)
+        best = last if best is None else best.improved(last)
+        return best.images, best
+
+    def _rate(self, network: nn.Module, images: Tensor, labels: Tensor, targets: Tensor | None) -> _Rated:
+        """Return images with their losses and whether they succeed, at the cost of a forward pass."""
         with torch.no_grad():
-            return _higher(best, highest, current, loss(network(current), labels, targets))[0]
-
-    def judge(
-        self, network: nn.Module, adversarials: Tensor, labels: Tensor, targets: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return each image's loss, and whether it is adversarial."""
-        with torch.no_grad():
-            logits = network(adversarials)
-        predictions = logits.argmax(1)
-        succeeded = predictions != labels if targets is None else predictions == targets
-        return LOSSES[self.loss](logits, labels, targets).to(adversarials.dtype), succeeded
-
-
-def _higher(best: Tensor, highest: Tensor, current: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, image by image, what has the higher loss."""
-    better = losses.to(highest.dtype) > highest
-    return torch.where(better[:, None, None, None], current, best), torch.where(better, losses, highest)
+            logits = network(images)
+            return _Rated(images, LOSSES[self.loss](logits, labels, targets), succeeded(logits, labels, targets))

@@ -1,5 +1,7 @@
 """torchattacks' catalogue under advscope's call."""
 
+import inspect
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +13,31 @@ import torch
 from torch import Tensor, nn
 
 from advscope.attacks.base import Attack
+from advscope.attacks.settings import whole
+from advscope.counter_hash import hash32
+
+_WRAPPERS = {"LGV": "it trains networks on data", "MultiAttack": "use advscope.attacks.FirstSuccess"}
+"""What torchattacks lists but is no attack by itself, and why."""
+
+_NOT_TARGETED = {"FAB", "Jitter"}
+"""Attacks whose targeted mode does not work: FAB takes targets for ranks of classes, Jitter moves away from them."""
 
 
 class TorchAttack(Attack):
-    """Any attack of torchattacks, by name.
+    """Any attack of torchattacks, by name; the network and the global random states are left as found.
 
-    The network and the global random state are left as found. What torchattacks itself does stays as it is: its attacks
-    draw from the global random state (seeded here for each call, so that a call can be repeated), and some couple the
-    images of a batch, so the result for an image may depend on its batch, its order, ``indices`` and ``draw`` do not
-    count, and advscope's promise of batch independence does not hold. Known faults of torchattacks 3.5.1: its CW fails
-    on negative logits, and its EADEN ignores the confidence in a batch.
+    What torchattacks does in between stays as it is:
+
+    - Its attacks draw from the global random states, which are seeded here for each call by (seed, draw). A call can be
+      repeated, but **the noise of an image depends on its batch and its place in it**; ``indices`` do not count.
+    - Some couple the images of a batch by their stopping rules and schedules (CW, EADEN and EADL1 stop together and
+      share constants), or leave out images that the network gets wrong (APGD, APGDT, FAB, Square, AutoAttack).
+    - Known faults of 3.5.1: CW fails on negative logits, and freezes pixels that are 0 or 1; EADEN and EADL1 ignore
+      ``kappa`` in a batch; AutoAttack leaves its attacks at 10 steps; JSMA without targets takes it that there are 10
+      classes; the targeted modes of FAB and Jitter do not work, and are refused.
+
+    Results are clipped to [0, 1]. ``n_classes``, where an attack takes it and it is not given, is torchattacks' default
+    (10) or the network's number of classes, whichever is smaller.
 
     In YAML the settings stand under ``dict_kwargs``::
 
@@ -30,102 +47,126 @@ class TorchAttack(Attack):
 
     Args:
         name: Class name in torchattacks, such as ``"CW"``, ``"APGD"``, ``"Square"``.
-        seed: Seed of each call; attacks with a setting ``seed`` get it, too.
-        **settings: Settings of that class, all but its ``model``.
+        seed: Seed of each call, at least 0 and below 2**32; attacks with a setting ``seed`` get it, too.
+        **settings: Settings of that class, all but its ``model``; such as JSON can hold.
 
     Raises:
         ImportError: If torchattacks is not installed; with the command that installs it.
-        ValueError: If there is no such attack, or it does not take a setting.
+        ValueError: If there is no such attack, it does not take a setting, or a setting is no plain value; when called,
+            if targets are given to an attack without a working targeted mode.
 
     References:
         Kim, *Torchattacks: A PyTorch Repository for Adversarial Attacks*, 2020, https://arxiv.org/abs/2010.01950.
     """
 
     def __init__(self, name: str, seed: int = 0, **settings: Any) -> None:
-        catalogue = _catalogue()
-        if name not in catalogue:
-            near = get_close_matches(name, catalogue, n=3, cutoff=0.3) or sorted(catalogue)[:3]
-            raise ValueError(f"torchattacks has no attack {name!r}; the nearest names are {', '.join(near)}")
-        allowed = _settings_of(catalogue[name])
+        allowed = _settings_of(_find(name))
         unknown = sorted(set(settings) - set(allowed))
         if unknown:
-            raise ValueError(f"torchattacks' {name} takes no setting {', '.join(unknown)}; it takes {', '.join(allowed)}")
+            takes = ", ".join(allowed) or "none"
+            raise ValueError(f"torchattacks' {name} takes no setting {', '.join(unknown)}; its settings are: {takes}")
+        try:
+            json.dumps(settings)
+        except TypeError:
+            raise ValueError(f"settings must be numbers, words, lists or null, got {settings!r}") from None
+        if not 0 <= whole("seed", seed) < 2**32:
+            raise ValueError(f"seed must be at least 0 and below 2**32, got {seed}")
         self.name = name
         self.seed = seed
-        self.extra = dict(settings)
+        self.extra = settings
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings, those of the torchattacks class among them; see :meth:`Attack.settings`."""
+        return super().settings() | self.extra
 
     def perturb(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        targets: Tensor | None,
-        indices: Tensor,
-        draw: int,
+        self, network: nn.Module, images: Tensor, labels: Tensor, targets: Tensor | None, indices: Tensor, draw: int
     ) -> Tensor:
-        """Run the attack in its own random state."""
-        kind = _catalogue()[self.name]
+        """Run the attack in random states of its own; see :meth:`Attack.perturb`."""
+        kind = _find(self.name)
+        defaults = _settings_of(kind)
+        # Draw 0 keeps the seed, and so agrees with torchattacks under the same one.
+        seed = self.seed if draw == 0 else int(hash32(self.seed, torch.tensor(draw)))
         extra = dict(self.extra)
-        if "seed" in _settings_of(kind):
-            extra.setdefault("seed", self.seed)
-        # torchattacks asks the first parameter for the device; a network without parameters has none to ask.
-        model = network if any(True for _ in network.parameters()) else _WithDevice(network, images.device)
-        with _own_randomness(self.seed, images.device):
-            attack = kind(model, **extra)
+        if "seed" in defaults:
+            extra["seed"] = seed
+        if "n_classes" in defaults and "n_classes" not in extra:
+            with torch.no_grad():
+                extra["n_classes"] = min(defaults["n_classes"], network(images[:1]).shape[1])
+        with _random_states(seed):
+            attack = kind(_Model(network, images.device).eval(), **extra)
             if targets is not None:
-                if "targeted" not in attack.supported_mode:
-                    raise ValueError(f"torchattacks' {self.name} has no targeted mode: leave the targets out")
+                if "targeted" not in attack.supported_mode or self.name in _NOT_TARGETED:
+                    raise ValueError(
+                        f"torchattacks' {self.name} has no targeted mode that works: leave the targets out"
+                    )
                 attack.set_mode_targeted_by_label(quiet=True)
-            found = attack(images, labels if targets is None else targets)
-        return found.clamp(0, 1)
+            found: Tensor = attack(images, labels if targets is None else targets)
+        return found.detach().to(images).clamp(0, 1)
 
 
-class _WithDevice(nn.Module):
-    """A network without parameters, with one that tells the device."""
+class _Model(nn.Module):
+    """A network that tells its device by its first parameter, as torchattacks asks for it."""
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         super().__init__()
+        self.location = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.network = network
-        self.device_of = nn.Parameter(torch.zeros((), device=device), requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images)  # type: ignore[no-any-return]
+        """Return the logits."""
+        logits: Tensor = self.network(images)
+        return logits
 
 
-def _catalogue() -> dict[str, type]:
-    """Return torchattacks' attacks by name."""
+def _find(name: str) -> type[Any]:
+    """Return the class of an attack of torchattacks."""
+    catalogue = torch_attack_names()
+    if name in _WRAPPERS:
+        raise ValueError(f"torchattacks' {name} is no attack by itself: {_WRAPPERS[name]}")
+    if name not in catalogue:
+        near = get_close_matches(name, catalogue, n=3, cutoff=0.3) or catalogue[:3]
+        raise ValueError(f"torchattacks has no attack {name!r}; the nearest names are {', '.join(near)}")
+    import torchattacks
+
+    kind: type[Any] = getattr(torchattacks, name)
+    return kind
+
+
+def torch_attack_names() -> list[str]:
+    """Return the names of torchattacks' attacks, sorted.
+
+    Raises:
+        ImportError: If torchattacks is not installed; with the command that installs it.
+    """
     try:
         import torchattacks
     except ImportError:
         raise ImportError("torchattacks is not installed: pip install --no-deps torchattacks") from None
-    from torchattacks.attack import Attack as Base
-
-    wrappers = {"LGV", "MultiAttack"}
-    return {
-        name: kind
-        for name, kind in vars(torchattacks).items()
-        if isinstance(kind, type) and issubclass(kind, Base) and kind is not Base and name not in wrappers
-    }
+    return sorted(set(torchattacks.__all__) - set(_WRAPPERS))
 
 
-def _settings_of(kind: type) -> list[str]:
-    """Return the settings that an attack of torchattacks takes."""
-    import inspect
-
-    return [name for name in inspect.signature(kind).parameters if name not in ("self", "model")]
+def _settings_of(kind: type[Any]) -> dict[str, Any]:
+    """Return the settings that an attack of torchattacks takes, with their defaults."""
+    parameters = inspect.signature(kind).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.name != "model"}
 
 
 @contextmanager
-def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global random states of torch, numpy and Python for a while."""
+def _random_states(seed: int) -> Iterator[None]:
+    """Seed the global random states of torch (CPU and CUDA), numpy and Python; restore them."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
-    devices = [device.index or 0] if device.type == "cuda" else []
+    # Seeding torch seeds every CUDA device. One that is not in use yet must not be woken for that.
+    awake = torch.cuda.is_initialized()
     try:
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng(range(torch.cuda.device_count()) if awake else []):
             torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)
+            np.random.seed(seed)
             random.seed(seed)
             yield
     finally:
         np.random.set_state(numpy_state)
         random.setstate(python_state)
+        if not awake and torch.cuda.is_available():
+            # The seed that CUDA would have started with, in place of the attack's.
+            torch.cuda.manual_seed_all(torch.initial_seed())

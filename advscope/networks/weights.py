@@ -15,6 +15,8 @@ CONTAINERS = ("state_dict", "model", "network", "net")
 
 _PREFIXES = re.compile(r"^(?:(?:module|model|network)\.)+")
 _SETTINGS = re.compile(r"(?:^|\.)normalize\.(?:mean|std)$")
+# What torch's safe reader says of a class or a function that it does not know.
+_NEEDS_PICKLE = re.compile(r"unsupported global|allowlisted|unrecognized function", re.IGNORECASE)
 _SHOWN = 5
 
 
@@ -88,7 +90,7 @@ def _state_dict(content: bytes, path: Path) -> Mapping[str, Tensor]:
     try:
         loaded: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the bytes make the reader raise: pickle, zip, struct and unicode errors
-        if "weights_only" in str(error) and "Unsupported" in str(error):
+        if _NEEDS_PICKLE.search(str(error)):
             raise ValueError(
                 f"{path.name} holds objects other than tensors, which could run code when loaded: "
                 "save the state dict alone, with torch.save(network.state_dict(), FILE)"

@@ -77,14 +77,14 @@ def bias_figure(curves: Mapping[str, Curve], title: str = "") -> "Figure":
                 _draw_line(axis, name, [curve.get(layer, {}).get(quantity) for layer in layers], position)
             axis.set_ylabel(_PANELS[quantity])
             axis.grid(axis="y")
-        highest = axes[0].get_ylim()[1]
-        axes[0].set_ylim(0, highest)
-        if panels[-1] == "raw" and _spread(curves) > 30:
-            axes[-1].set_yscale("log")
+            if quantity == "raw" and _spread(curves) > 30:
+                axis.set_yscale("log")
+            else:
+                axis.set_ylim(0, axis.get_ylim()[1])
         axes[-1].set_xticks(range(len(layers)), layers, rotation=50, ha="right", rotation_mode="anchor")
         axes[-1].set_xlim(-0.5, len(layers) - 0.5)
         axes[-1].set_xlabel("layer, from input to output")
-        axes[0].legend(loc="upper left", ncols=2 if len(curves) > 3 else 1)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(curves)))
     return figure
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from advscope.intervals import Estimate, mean
+from advscope.intervals import Estimate
 from advscope.report.image_rows import FIXED, read_columns
+from advscope.report.paired_differences import Rows, accuracy_differences, measure_differences
 from advscope.report.summary import estimate, read_summary
-
-Columns = dict[str, NDArray[Any]]
 
 STAGE = "test"
 _MEASURES = ("psr", "is", "bias")
@@ -54,7 +52,7 @@ class _Run(NamedTuple):
     name: str
     summary: dict[str, Any]
     figures: dict[str, Estimate]
-    attacks: dict[str, Columns]
+    attacks: Rows
     columns: list[str]
 
 
@@ -89,9 +87,9 @@ def compare(runs: Sequence[str | Path], evaluation: str = "standard") -> Compari
     attacks = sorted({name for run in read for name in run.attacks})
     order = list(dict.fromkeys(name for run in read for name in run.columns))
     keys = {key for run in read for key in run.figures}
-    differences: dict[str, tuple[Estimate | None, ...]] = _accuracy_differences(read)
+    differences: dict[str, tuple[Estimate | None, ...]] = accuracy_differences([run.attacks for run in read], STAGE)
     for attack in attacks:
-        differences |= _measure_differences(read, attack)
+        differences |= measure_differences([run.attacks for run in read], attack, STAGE)
     lines = [
         Line(
             key=key,
@@ -155,68 +153,6 @@ def _names(runs: list[_Run], folders: list[Path]) -> tuple[str, ...]:
     return tuple(
         name if names.count(name) == 1 else f"{name} ({folder})" for name, folder in zip(names, folders, strict=True)
     )
-
-
-def _paired(runs: list[dict[int, float] | None]) -> tuple[Estimate | None, ...]:
-    """Return each further run's mean difference to the first one, over the images of both."""
-    first = runs[0]
-    estimates: list[Estimate | None] = []
-    for other in runs[1:]:
-        if first is None or other is None:
-            estimates.append(None)
-            continue
-        differences = np.array([other[index] - first[index] for index in sorted(first.keys() & other.keys())])
-        estimates.append(mean(float(differences.sum()), float((differences**2).sum()), len(differences)))
-    return tuple(estimates)
-
-
-def _accuracy_differences(runs: list[_Run]) -> dict[str, tuple[Estimate | None, ...]]:
-    """Return the differences of clean accuracy, of robust accuracy per attack, and of that under all attacks."""
-    correct: list[dict[str, dict[int, float]]] = []
-    for run in runs:
-        found: dict[str, dict[int, float]] = {}
-        for attack, rows in run.attacks.items():
-            robust = rows["adversarial_prediction"] == rows["label"]
-            found[attack] = dict(zip(rows["index"].tolist(), robust.astype(float).tolist(), strict=True))
-            clean = (rows["prediction"] == rows["label"]).astype(float).tolist()
-            found.setdefault("clean", {}).update(zip(rows["index"].tolist(), clean, strict=True))
-        under_attack = [values for attack, values in found.items() if attack != "clean"]
-        if under_attack:
-            everywhere = set.intersection(*(set(values) for values in under_attack))
-            found["all"] = {index: min(values[index] for values in under_attack) for index in everywhere}
-        correct.append(found)
-    same_attacks = all(run.attacks.keys() == runs[0].attacks.keys() for run in runs)
-    differences = {}
-    for name in dict.fromkeys(name for found in correct for name in found):
-        # Withstanding each of two attacks and each of three are different things.
-        if name == "all" and not same_attacks:
-            continue
-        key = f"{STAGE}/clean/accuracy" if name == "clean" else f"{STAGE}/{name}/robust_accuracy"
-        having = [found[name] for found in correct if name in found]
-        shared = set.intersection(*(set(values) for values in having))
-        differences[key] = _paired(
-            [{index: found[name][index] for index in shared} if name in found else None for found in correct]
-        )
-    return differences
-
-
-def _measure_differences(runs: list[_Run], attack: str) -> dict[str, tuple[Estimate | None, ...]]:
-    """Return the differences of each measure under one attack, over the images attacked in every run that ran it."""
-    having = [run.attacks[attack] for run in runs if attack in run.attacks]
-    shared = reduce(np.intersect1d, [rows["index"][rows["attacked"]] for rows in having])
-    differences = {}
-    for name in dict.fromkeys(name for rows in having for name in rows if name not in FIXED):
-        values: list[dict[int, float] | None] = []
-        for run in runs:
-            rows = run.attacks.get(attack, {})
-            if name not in rows:
-                values.append(None)
-                continue
-            counts = np.isin(rows["index"], shared) & ~np.isnan(rows[name])
-            values.append(dict(zip(rows["index"][counts].tolist(), rows[name][counts].tolist(), strict=True)))
-        if any(values):
-            differences[f"{STAGE}/{attack}/{name}"] = _paired(values)
-    return differences
 
 
 def _place(key: str, columns: list[str]) -> tuple[Any, ...]:

@@ -43,9 +43,9 @@ def to_markdown(comparison: Comparison, everything: bool = False) -> str:
         f"**{comparison.evaluation}**: {comparison.data}. 95% intervals in brackets; differences are paired, over n"
         " images; \\* marks those whose interval leaves out 0.",
         "",
-        "| " + " | ".join(header) + " |",
-        "| " + " | ".join(["---", *["---:"] * (len(header) - 1)]) + " |",
-        *("| " + " | ".join(cell.replace("|", "\\|").replace("*", "\\*") for cell in row) + " |" for row in rows),
+        _markdown_row(header),
+        _markdown_row(["---", *["---:"] * (len(header) - 1)]),
+        *map(_markdown_row, rows),
     ]
     if comparison.notes:
         lines += ["", *(f"- {note}" for note in comparison.notes)]
@@ -64,7 +64,7 @@ def to_rich(comparison: Comparison, everything: bool = False) -> "Table":
     caption = ["95% intervals in brackets; differences are paired; * = the interval leaves out 0", *comparison.notes]
     title = f"{comparison.evaluation}: {comparison.data}"
     table = Table(title=escape(title), caption=escape("\n".join(caption)), caption_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("figure", overflow="fold", min_width=min(24, max(map(len, _labels(comparison, everything)))))
+    table.add_column("figure", no_wrap=True)
     for heading in _headings(comparison):
         table.add_column(escape(heading), justify="right", overflow="fold")
     shown = _shown(comparison, everything)
@@ -91,6 +91,11 @@ def show_number(value: float) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 100 else f"{value:.4g}"
+
+
+def _markdown_row(cells: list[str]) -> str:
+    """Return a row of a Markdown table; nothing in its cells is taken for markup."""
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("*", "\\*") for cell in cells) + " |"
 
 
 def _numbers(figure: Estimate) -> list[float | str]:
@@ -139,8 +144,3 @@ def _label(line: Line) -> str:
     """Return what a line is called below its heading."""
     _, attack, name = (*line.key.split("/", 2), "", "")[:3]
     return f"{attack}/{name}" if name.endswith("accuracy") else name.split("/", 1)[-1]
-
-
-def _labels(comparison: Comparison, everything: bool) -> list[str]:
-    """Return the labels of all lines."""
-    return [_label(line) for line in _shown(comparison, everything)] or [""]

@@ -62,7 +62,7 @@ def example_figure(
     with_cells = f"{attack}/psr/ratio" in arrays
     rows = 2 if with_maps else 1
     with style():
-        figure = Figure(figsize=(WIDTH, count * (2.12 * rows + 0.32) + 0.75), layout="constrained")
+        figure = Figure(figsize=(WIDTH, count * (4.75 if with_maps else 2.4) + 0.75), layout="constrained")
         of = "" if attacked is None else f" of {attacked} attacked images"
         figure.suptitle(f"{attack}: {count} example{'s' if count > 1 else ''}{of}", fontweight="bold")
         blocks = figure.subfigures(count, 1, squeeze=False)[:, 0]
@@ -88,6 +88,7 @@ def _draw_example(
     axes = block.subplots(rows, 4, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
     image, adversarial = (arrays[f"{attack}/{name}"][position] for name in ("images", "adversarials"))
     perturbation = adversarial - image
     largest = float(np.abs(perturbation).max())
@@ -143,24 +144,36 @@ def _draw_cells(axis: Any, arrays: Arrays, attack: str, position: int, filled: b
 
 
 def _draw_legend(figure: "Figure") -> None:
-    """Say what the marks mean."""
+    """Say what the marks and the hatchings mean."""
+    from matplotlib.legend_handler import HandlerTuple
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    meanings = ("suppression (r < \N{MINUS SIGN}1)", "promotion (r > 1)", "balance (|r| \N{LESS-THAN OR EQUAL TO} 1)")
-    handles = [
-        Line2D(
-            [],
-            [],
-            marker=kind.marker,
-            color="none",
-            markerfacecolor=kind.colour,
-            markeredgecolor="white",
-            markersize=9,
-            label=meaning,
+    labels = ("suppression (r < \N{MINUS SIGN}1)", "promotion (r > 1)", "balance (|r| \N{LESS-THAN OR EQUAL TO} 1)")
+    handles: list[Any] = [
+        (
+            Patch(facecolor=kind.colour, edgecolor="white", hatch=kind.hatch),
+            Line2D(
+                [],
+                [],
+                marker=kind.marker,
+                color="none",
+                markerfacecolor=kind.colour,
+                markeredgecolor="white",
+                markersize=9,
+            ),
         )
-        for kind, meaning in zip(CELL_CLASSES, meanings, strict=True)
+        for kind in CELL_CLASSES
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, title="PSR of the significant cells")
+    figure.legend(
+        handles,
+        labels,
+        handler_map={tuple: HandlerTuple(ndivide=None)},
+        handlelength=3.2,
+        loc="outside lower center",
+        ncols=3,
+        title="PSR of the significant cells",
+    )
 
 
 def _picture(image: NDArray[Any]) -> NDArray[Any]:

@@ -31,7 +31,7 @@ class CellClass(NamedTuple):
 
 # Okabe and Ito's colours, at three different brightnesses.
 SUPPRESSION = CellClass("suppression", "#0072B2", "v", "\\\\\\\\")
-PROMOTION = CellClass("promotion", "#E69F00", "^", "////")
+PROMOTION = CellClass("promotion", "#D55E00", "^", "////")
 BALANCE = CellClass("balance", "#CC79A7", "o", "....")
 CELL_CLASSES = (SUPPRESSION, PROMOTION, BALANCE)
 
@@ -97,5 +97,7 @@ def class_name(label: int, names: Sequence[str] | None) -> str:
 def save_figure(figure: "Figure", path: str | Path) -> None:
     """Write a figure as PNG; the same bytes for the same figure and version of matplotlib."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    # Some settings are read when a figure is drawn, and not when it is made.
+    with style():
+        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
     write_atomically(path, buffer.getvalue())

@@ -72,7 +72,8 @@ def ratio_figure(arrays: Arrays, attack: str) -> "Figure":
         if len(drawn) >= _MANY:
             axis.plot(_shares(pooled), pooled, color="black", linewidth=2.2, label="all cells")
         if drawn:
-            axis.legend(loc="upper left", ncols=2 if len(drawn) > 3 else 1)
+            # Sorted curves leave the upper left and the lower right free.
+            axis.legend(loc="lower right", bbox_to_anchor=(1, 0.07), ncols=2 if len(drawn) > 3 else 1)
         without = len(curves) - len(drawn)
         left_out = f", {without} more without a significant cell" if without else ""
         axis.set_title(
@@ -101,6 +102,15 @@ def _draw_bands(axis: Any, classes: list[NDArray[np.bool_]], limit: float) -> No
         share = f" {int(here.sum()) / total:.0%}" if total else ""
         place = {"suppression": -0.93 * limit, "promotion": 0.93 * limit, "balance": 0.0}[kind.name]
         align = {"suppression": "bottom", "promotion": "top", "balance": "center"}[kind.name]
-        axis.text(0.985, place, f"{kind.name}{share}", ha="right", va=align, fontweight="bold", color="#222222")
+        left = kind is PROMOTION
+        axis.text(
+            0.015 if left else 0.985,
+            place,
+            f"{kind.name}{share}",
+            ha="left" if left else "right",
+            va=align,
+            fontweight="bold",
+            color="#222222",
+        )
     for place in (-1, 1):
         axis.axhline(place, color="black", linestyle="--", linewidth=1)

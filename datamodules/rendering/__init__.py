@@ -6,6 +6,7 @@ from datamodules.rendering.pattern import class_patterns
 from datamodules.rendering.render import Rendered, render
 from datamodules.rendering.scenes import SCENES
 from datamodules.rendering.shapes import SHAPES
+from datamodules.rendering.split import fingerprint, render_split
 from datamodules.rendering.textures import TEXTURES
 
 __all__ = [
@@ -20,5 +21,7 @@ __all__ = [
     "class_patterns",
     "concept_number",
     "concept_numbers",
+    "fingerprint",
     "render",
+    "render_split",
 ]

@@ -31,8 +31,8 @@ TINT = 0.72
 """How far a scene's colours are mixed with white (light scenes) or black (dark scenes)."""
 
 
-LIGHT: NDArray[np.bool_] = TABLE.mean(1) > 0.4
-"""Whether a colour is one that textures darken; they lighten the others."""
+LIGHT: NDArray[np.bool_] = TABLE.mean(1) > 0.52
+"""Whether a colour is one that textures darken; they lighten the others, grey among them."""
 
 _BINS = 32
 

@@ -1,6 +1,7 @@
 """Tests of loading weights."""
 
 import hashlib
+import os
 import pickle
 from pathlib import Path
 
@@ -144,17 +145,21 @@ def test_names_that_differ_in_a_prefix_alone_are_refused(tmp_path: Path) -> None
 class Harmful:
     """Would create a file when unpickled."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, through_shell: bool) -> None:
         self.path = path
+        self.through_shell = through_shell
 
     def __reduce__(self) -> tuple[object, ...]:
         """Tell pickle to call what must not be called."""
-        return (Path.touch, (self.path,))
+        return (os.system, (f"touch {self.path}",)) if self.through_shell else (Path.touch, (self.path,))
 
 
+@pytest.mark.parametrize("through_shell", [False, True])
 @pytest.mark.parametrize("old", [False, True])
-def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(tmp_path: Path, old: bool) -> None:
-    state = {**small().state_dict(), "harm": Harmful(tmp_path / "harm")}
+def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(
+    tmp_path: Path, old: bool, through_shell: bool
+) -> None:
+    state = {**small().state_dict(), "harm": Harmful(tmp_path / "harm", through_shell)}
     torch.save(state, tmp_path / "weights.pth", _use_new_zipfile_serialization=not old)
 
     with pytest.raises(ValueError, match="holds objects other than tensors") as caught:

@@ -21,7 +21,9 @@ MEASURES = (
 )
 
 
-def make_rows(seed: int, n: int = 60, strength: float = 0.6, attacks: tuple[str, ...] = ATTACKS) -> list[dict[str, Any]]:
+def make_rows(
+    seed: int, n: int = 60, strength: float = 0.6, attacks: tuple[str, ...] = ATTACKS
+) -> list[dict[str, Any]]:
     """Rows of ``n`` images with indices 3, 6, 9, ...; labels are the same for every seed, the rest is not."""
     random = np.random.default_rng(seed)
     labels = np.random.default_rng(0).integers(0, len(CLASSES), n)
@@ -45,7 +47,9 @@ def make_rows(seed: int, n: int = 60, strength: float = 0.6, attacks: tuple[str,
             values = random.random(len(MEASURES))
             if place % 7 == 0:
                 values[1] = np.nan  # an undefined correlation
-            rows.append(row | {name: value if attacked else np.nan for name, value in zip(MEASURES, values, strict=True)})
+            rows.append(
+                row | {name: value if attacked else np.nan for name, value in zip(MEASURES, values, strict=True)}
+            )
     return rows
 
 
