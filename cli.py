@@ -22,7 +22,15 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from advscope.networks import load_weights
 from advscope.precision import automatic_precision
-from callbacks import CollapseGuard, EvaluationRecord, Monitor, RunRecord, TrainingCollapsedError, wandb_logger
+from callbacks import (
+    CollapseGuard,
+    EvaluationRecord,
+    Monitor,
+    RunRecord,
+    TrainingCollapsedError,
+    finish_wandb,
+    wandb_logger,
+)
 from lightning_modules import Classifier
 
 PROJECT = "advscope"
@@ -224,7 +232,10 @@ class TrainCLI(CLI):
     def fit(self) -> None:
         """Train."""
         resumed = str(self.last) if self.config.resume else None
-        self.trainer.fit(self.model, self.datamodule, ckpt_path=resumed, weights_only=True)
+        try:
+            self.trainer.fit(self.model, self.datamodule, ckpt_path=resumed, weights_only=True)
+        finally:
+            finish_wandb(self.trainer)
 
 
 class EvaluateCLI(CLI):
@@ -297,7 +308,10 @@ class EvaluateCLI(CLI):
 
     def test(self) -> None:
         """Evaluate."""
-        self.trainer.test(self.model, self.datamodule, verbose=False)
+        try:
+            self.trainer.test(self.model, self.datamodule, verbose=False)
+        finally:
+            finish_wandb(self.trainer)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -46,7 +46,9 @@ class CollapseGuard(Callback):
         if not self.patience or trainer.fast_dev_run or small or accuracy is None or trainer.current_epoch < warmup:
             return
         chance = 1 / int(trainer.datamodule.num_classes)  # type: ignore[attr-defined]
-        self.epochs_at_chance = self.epochs_at_chance + 1 if accuracy < self.factor * chance else 0
+        # Accuracies are float32: one at the limit is not under it.
+        at_chance = float(accuracy) < self.factor * chance - 1e-6
+        self.epochs_at_chance = self.epochs_at_chance + 1 if at_chance else 0
         if self.epochs_at_chance >= self.patience:
             raise TrainingCollapsedError(
                 f"clean validation accuracy {float(accuracy):.3f} has stayed under {self.factor:g} times chance "

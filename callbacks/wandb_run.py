@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
     from pytorch_lightning.loggers import WandbLogger
 
 Mode = Literal["auto", "online", "offline", "off"]
@@ -83,3 +84,10 @@ def wandb_logger(
     for stage in ("val", "test"):
         logger.experiment.define_metric(f"{stage}/*", step_metric="epoch")
     return logger
+
+
+def finish_wandb(trainer: "Trainer") -> None:
+    """End a trainer's W&B run, so that all is on disk and the next job in this process begins one of its own."""
+    for logger in trainer.loggers:
+        if type(logger).__name__ == "WandbLogger" and trainer.is_global_zero:
+            logger.experiment.finish()  # type: ignore[attr-defined]

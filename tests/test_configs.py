@@ -90,7 +90,7 @@ def test_a_config_runs_from_training_to_evaluation(config, tiny, tmp_path):
         ["--run", str(run), "--wandb=off", "--trainer.enable_progress_bar=false", "--trainer.limit_test_batches=1"]
     )
     figures = read_summary(run / "results" / "standard" / "summary.json")["figures"]
-    assert 0 <= figures["test/pgd20/robust_accuracy"].value <= figures["test/clean/accuracy"].high
+    assert 0 <= figures["test/pgd20/robust_accuracy"]["value"] <= figures["test/clean/accuracy"]["high"]
     assert any("/psr/" in key for key in figures)
 
 

@@ -12,9 +12,15 @@ import yaml
 
 import evaluate
 import train
-from advscope.report import load_examples, read_columns, read_summary
+from advscope.report import estimate, load_examples, read_columns, read_summary
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def figures_of(folder):
+    return {key: estimate(fields) for key, fields in read_summary(folder / "summary.json")["figures"].items()}
+
+
 QUIET = ["--wandb=off", "--trainer.enable_progress_bar=false"]
 
 
@@ -25,7 +31,7 @@ def test_results_are_complete(tiny_results):
     assert len(columns["index"]) == 50
     assert summary["counts"]["pgd20"]["eligible"] == int(columns["eligible"].sum())
     assert summary["counts"]["pgd20"]["attacked"] == int(columns["attacked"].sum())
-    figures = summary["figures"]
+    figures = figures_of(tiny_results)
     for key in (
         "test/clean/accuracy",
         "test/pgd20/robust_accuracy",
@@ -41,7 +47,7 @@ def test_results_are_complete(tiny_results):
 
 
 def test_figures_of_the_summary_are_those_of_the_rows(tiny_results):
-    figures = read_summary(tiny_results / "summary.json")["figures"]
+    figures = figures_of(tiny_results)
     columns = read_columns(tiny_results / "images.csv")
     correct = columns["prediction"] == columns["label"]
     assert figures["test/clean/accuracy"].value == pytest.approx(correct.mean())
@@ -90,7 +96,7 @@ def test_several_attacks_together_are_the_images_that_withstand_each(tiny_run):
         all(withstood[(columns["attack"] == attack) & (columns["index"] == index)].item() for attack in attacks)
         for index in sorted(set(columns["index"]))
     ]
-    value = read_summary(folder / "summary.json")["figures"]["test/all/robust_accuracy"].value
+    value = figures_of(folder)["test/all/robust_accuracy"].value
     assert value == pytest.approx(sum(together) / len(together))
 
 
@@ -127,22 +133,23 @@ def test_bad_input_ends_in_one_line(tiny_run, arguments, message):
     assert "\n" not in str(error.value)
 
 
-def test_an_offline_wandb_run_holds_the_figures_of_the_summary(tiny_run, tiny_results, tmp_path):
+def test_an_offline_wandb_run_holds_the_figures_of_the_summary(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE")
     run = tmp_path / "logged"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("results"))
     evaluate.main(["--run", str(run), "--wandb=offline", "--trainer.enable_progress_bar=false"])
     (folder,) = (run / "results" / "standard" / "wandb").glob("offline-run-*")
     command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
     read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    summary = read_summary(run / "results" / "standard" / "summary.json")
     assert read["project"] == "advscope"
-    for key, estimate in summary["figures"].items():
-        assert read["summary"][f"{key}/n"] == estimate.n
-        if estimate.value == estimate.value:
-            assert read["summary"][key] == pytest.approx(estimate.value, rel=1e-6)
+    for key, figure in figures_of(run / "results" / "standard").items():
+        assert read["summary"][f"{key}/n"] == figure.n
+        if figure.value == figure.value:
+            assert read["summary"][key] == pytest.approx(figure.value, rel=1e-6)
 
 
-def test_a_training_is_logged_offline_with_its_config(tiny_arguments, tmp_path):
+def test_a_training_is_logged_offline_with_its_config(tiny_arguments, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE")
     arguments = [argument for argument in tiny_arguments if argument != "--wandb=off"]
     run = tmp_path / "natural"
     config = str(ROOT / "configs" / "concept_shapes_natural_demo.yaml")

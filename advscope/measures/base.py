@@ -14,6 +14,8 @@ class Tally(Metric):
     """A metric whose states keep their number format, whatever the module around it is cast to.
 
     Sums in float64 and counts in int64 add up in any order, batching and number of processes to far below 1e-9.
+    A subclass replaces its states and never adds to them in place: processes that are spawned share the memory of the
+    tensors that they are handed.
     """
 
     full_state_update = False
@@ -101,11 +103,13 @@ class ImageMeans(Tally):
         values = torch.stack([columns[name].detach().double() for name in self.quantities], dim=1)[attacked]
         absent = values.isnan()
         values = values.masked_fill(absent, 0.0)
-        self.total += values.sum(0)
-        self.squares += values.square().sum(0)
-        self.undefined += absent.sum(0)
-        self.defined += (~absent).sum(0)
-        self.images += torch.stack([eligible.sum(), (~eligible).sum(), attacked.sum(), (eligible & ~attacked).sum()])
+        self.total = self.total + values.sum(0)
+        self.squares = self.squares + values.square().sum(0)
+        self.undefined = self.undefined + absent.sum(0)
+        self.defined = self.defined + (~absent).sum(0)
+        self.images = self.images + torch.stack(
+            [eligible.sum(), (~eligible).sum(), attacked.sum(), (eligible & ~attacked).sum()]
+        )
 
     def compute(self) -> dict[str, Estimate]:
         """Return each quantity's mean +- 1.96 s / sqrt(n); ``nan`` if it is defined for no attacked image."""

@@ -64,13 +64,15 @@ class RobustAccuracy(Tally):
             raise ValueError(f"labels must be (N,), got {tuple(labels.shape)}")
         known = labels >= 0
         if clean is not None:
-            self.clean += torch.stack([self._correct("clean", clean, labels).sum(), known.sum()])
+            self.clean = self.clean + torch.stack([self._correct("clean", clean, labels).sum(), known.sum()])
         if attacked is not None:
             if set(attacked) != set(self.attacks):
                 raise ValueError(f"predictions must be for the attacks {list(self.attacks)}, got {list(attacked)}")
             if self.attacks:
                 correct = torch.stack([self._correct(name, attacked[name], labels) for name in self.attacks])
-                self.withstood += torch.cat([correct.sum(1), correct.all(0).sum()[None], known.sum()[None]])
+                self.withstood = self.withstood + torch.cat(
+                    [correct.sum(1), correct.all(0).sum()[None], known.sum()[None]]
+                )
 
     def update_clean(self, predictions: Tensor, labels: Tensor) -> None:
         """Add the predictions of clean images alone; arguments as for :meth:`update`."""

@@ -17,27 +17,27 @@ def class_patterns(classes: int, size: int) -> NDArray[np.float32]:
     each tile sums to 0 and varies from pixel to pixel: nothing that survives blurring.
     """
     tiles = []
-    chosen: set[bytes] = set()
+    taken: set[bytes] = set()
     counter = 0
     while len(tiles) < classes:
+        if counter > 5_000:
+            raise ValueError(
+                f"there are not {classes} different patterns in tiles of {TILE} x {TILE}: use fewer classes"
+            )
         bits = hash32(0x9A77, counter, torch.arange(TILE * TILE // 2)).numpy() >> 13 & 1
         counter += 1
         half = bits.reshape(TILE // 2, TILE).astype(np.float32) * 2 - 1
         tile = np.empty((TILE, TILE), np.float32)
         tile[0::2], tile[1::2] = half, -half
+        if tile.tobytes() in taken:
+            continue
         # All cyclic shifts and mirror images count as one: a crop or a flip must not turn one class into another.
-        shifts = {
+        taken |= {
             np.roll(mirrored, (down, right), (0, 1)).tobytes()
             for mirrored in (tile, tile[:, ::-1], -tile, -tile[:, ::-1])
             for down in range(TILE)
             for right in range(TILE)
         }
-        if not shifts & chosen:
-            chosen.add(tile.tobytes())
-            tiles.append(tile)
-        if counter > 10_000:
-            raise ValueError(
-                f"there are not {classes} different patterns in tiles of {TILE} x {TILE}: use fewer classes"
-            )
+        tiles.append(tile)
     repeats = -(-size // TILE)
     return np.tile(np.stack(tiles), (1, repeats, repeats))[:, :size, :size]

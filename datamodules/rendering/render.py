@@ -76,6 +76,7 @@ def render(seed: int, indices: NDArray[np.int64], size: int = 32, pattern_streng
 
     canvas = _paint_scene(draws, x, y, concepts)
     _paint_distractors(draws, x, y, pixel, canvas)
+    concepts[:, _COLOUR] = _COLOUR_NUMBERS[palette.nearest(canvas)]
     _paint_objects(draws, labels, x, y, pixel, canvas, concepts)
     if pattern_strength:
         canvas += (pattern_strength / 255) * class_patterns(len(shapes.NAMES), size)[labels][:, None]
@@ -140,8 +141,7 @@ def _paint_objects(
         size = half[rows][:, None, None]
         across, below = mirror[rows][:, None, None] * along / size, down / size
         own, scene = concepts[rows], canvas[rows]
-        # What shows at each pixel, with and without texture and shade; the second names the colour.
-        surfaces, hues = scene.copy(), scene.copy()
+        surfaces = scene.copy()
         for number, (name, distance) in enumerate(parts.items()):
             cover = np.clip(0.5 - distance(across, below) * size / pixel, 0, 1)
             colours = hue(draws[:, 27 + number])[rows]
@@ -151,15 +151,14 @@ def _paint_objects(
             depth = np.where(palette.LIGHT[colours], -textures.DEPTH, textures.DEPTH).astype(np.float32)
             relief = (textures.field(kinds, along + 64, down + 64) + 1) / 2 * (kinds > 0)[:, None, None]
             surface = relief * depth[:, None, None] + shade[:, None, None]
-            paint = palette.TABLE[colours][:, :, None, None]
-            surfaces += cover[:, None] * (np.clip(paint + surface[:, None], 0, 1) - surfaces)
+            paint = np.clip(palette.TABLE[colours][:, :, None, None] + surface[:, None], 0, 1)
+            surfaces += cover[:, None] * (paint - surfaces)
             inside = cover > 0.5
-            hues = np.where(inside[:, None], paint, hues)
             own[:, _OBJECT][inside] = concept_number("object", shapes.NAMES[label])
             own[:, _PART][inside] = concept_number("part", name)
+            own[:, _COLOUR] = np.where(inside, _COLOUR_NUMBERS[colours][:, None, None], own[:, _COLOUR])
             own[:, _TEXTURE] = np.where(inside, _TEXTURE_NUMBERS[kinds][:, None, None], own[:, _TEXTURE])
         # One layer: where parts overlap, the scene shows through no less.
         share = opacity[rows][:, None, None, None]
         canvas[rows] = scene + share * (surfaces - scene)
-        own[:, _COLOUR] = _COLOUR_NUMBERS[palette.nearest(scene + share * (hues - scene))]
         concepts[rows] = own

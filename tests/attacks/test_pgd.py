@@ -179,6 +179,25 @@ def test_the_first_success_in_order_is_returned(residual, examples):
     assert torch.equal(several[success], single[success])
 
 
+def test_a_success_is_returned_whatever_its_loss():
+    class Steps(nn.Module):
+        """Bright images are mistaken, at a lower cross-entropy than dark ones are recognised.
+
+        Label 0: dark, logits (0, -0.1, -0.1), log(1 + 2 exp(-0.1)) = 1.03; bright, (0, 0.1, -5), log(2.11) = 0.75.
+        """
+
+        def forward(self, images):
+            bright = images[:, :, 0, 0] > 0.5
+            return torch.where(bright, torch.tensor([0, 0.1, -5.0]), torch.tensor([0, -0.1, -0.1]))
+
+    images, labels = torch.full((50, 1, 1, 1), 0.5), torch.zeros(50, dtype=torch.int64)
+    first, best = (
+        PGD(eps=0.2, steps=0, restarts=restarts)(Steps(), images, labels).flatten() > 0.5 for restarts in (1, 12)
+    )
+    assert 10 < first.sum() < 40
+    assert best.all()
+
+
 def test_the_highest_loss_is_kept(residual, examples):
     network = residual(dtype=torch.float64)
     images, labels = examples(network, count=12, dtype=torch.float64)
@@ -212,7 +231,9 @@ def test_the_margin_breaks_a_network_that_masks_the_gradients_of_cross_entropy()
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_a_budget_of_zero_returns_the_clean_images(norm):
     images = linear_images()
-    assert torch.equal(PGD(eps=0, norm=norm)(linear(3), images, torch.zeros(5, dtype=torch.int64)), images)
+    found = PGD(eps=0, norm=norm)(linear(3), images, torch.zeros(5, dtype=torch.int64))
+    assert torch.equal(found, images)
+    assert found.data_ptr() != images.data_ptr()
 
 
 def test_no_steps_return_the_start():

@@ -75,8 +75,8 @@ def test_two_processes_give_the_figures_of_one(tiny_run, tiny_results):
     assert one["counts"] == two["counts"]
     assert one["passes"] == two["passes"]
     assert one["figures"].keys() == two["figures"].keys()
-    for key, estimate in one["figures"].items():
-        assert two["figures"][key] == pytest.approx(estimate, abs=1e-6, nan_ok=True), key
+    for key, fields in one["figures"].items():
+        assert two["figures"][key] == pytest.approx(fields, abs=1e-6, nan_ok=True), key
     rows, others = (read_columns(tiny_run / "results" / name / "images.csv") for name in ("standard", "two"))
     assert rows.keys() == others.keys()
     assert (rows["index"] == others["index"]).all()
