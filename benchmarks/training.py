@@ -2,12 +2,12 @@
 
     python -m benchmarks.training [--seeds 3] [--train-images 20000] [--out docs/benchmark_training.json]
 
-One question: how many images a second, and at what robust accuracy? Both sides train the same network for the same steps
-under the same schedule, weight decay, augmentation and warm-up of eps. The peer is what people write today: a plain
-LightningModule, ``torchattacks.PGD``, and torchvision transforms on PIL images in a DataLoader (its best over 0, 1 and 2
-workers). Images a second leave the first steps of each run out, and the sides take turns, so that a drift of the
-machine's speed meets both. Robust accuracy is PGD-20 at 8/255 on the same test images, by advscope's own evaluation for
-both; differences are paired over images, with a 95% interval over all images and seeds.
+One question: how many images a second, and at what robust accuracy? Both sides train the same network for the same
+steps under the same schedule, weight decay, augmentation and warm-up of eps. The peer is what people write today: a
+plain LightningModule, ``torchattacks.PGD``, and torchvision transforms on PIL images in a DataLoader (its best over 0,
+1 and 2 workers). Images a second leave the first steps of each run out, and the sides take turns, so that a drift of
+the machine's speed meets both. Robust accuracy is PGD-20 at 8/255 on the same test images, by advscope's own
+evaluation for both; differences are paired over images, with a 95% interval over all images and seeds.
 """
 
 import argparse
@@ -57,9 +57,11 @@ class PeerImages(Dataset[tuple[Tensor, int]]):
         self.transform = Compose([RandomCrop(32, padding=4), RandomHorizontalFlip(), ToTensor()])
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        """Return an augmented image and its label."""
         return self.transform(self.images[place]), self.labels[place]
 
 
@@ -111,8 +113,9 @@ class Clock(Callback):
 def trainer(precision: str, steps: int, clock: Clock) -> pytorch_lightning.Trainer:
     """Return a trainer that trains and nothing else, the same for both sides."""
     return pytorch_lightning.Trainer(
-        max_steps=steps, max_epochs=-1, precision=precision, logger=False, enable_checkpointing=False, callbacks=[clock],  # type: ignore[arg-type]
-        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, limit_val_batches=0,
+        max_steps=steps, max_epochs=-1, precision=precision, logger=False, enable_checkpointing=False,
+        callbacks=[clock], enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        limit_val_batches=0,
     )  # fmt: skip
 
 

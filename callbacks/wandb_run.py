@@ -69,7 +69,8 @@ def wandb_logger(
         project=project,
         name=name,
         save_dir=folder,
-        offline=wanted == "offline",
+        # Not the logger's own `offline`, which sets an environment variable that wandb has read already.
+        mode=wanted,
         id=identity,
         resume="allow" if identity else None,
         job_type=job_type,

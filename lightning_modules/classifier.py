@@ -14,8 +14,8 @@ from advscope.batch import AttackedBatch, Batch
 from advscope.frozen import MicroBatched
 from advscope.intervals import Estimate
 from advscope.measures import RobustAccuracy
-from lightning_modules.attacked import attack_batch
 from advscope.precision import full_precision
+from lightning_modules.attacked import attack_batch
 from lightning_modules.schedules import Constant, Schedule
 from lightning_modules.targets import Rule
 

@@ -148,12 +148,14 @@ def test_an_offline_wandb_run_holds_the_figures_of_the_summary(tiny_run, tmp_pat
             assert read["summary"][key] == pytest.approx(figure.value, rel=1e-6)
 
 
-def test_a_training_is_logged_offline_with_its_config(tiny_arguments, tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", ["auto", "offline"])
+def test_a_training_is_logged_offline_with_its_config(mode, tiny_arguments, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("NETRC", str(tmp_path / "nobody is logged in"))
     arguments = [argument for argument in tiny_arguments if argument != "--wandb=off"]
     run = tmp_path / "natural"
     config = str(ROOT / "configs" / "concept_shapes_natural_demo.yaml")
-    train.main(["--config", config, "--run", str(run), *arguments, "--wandb=offline", "--trainer.max_epochs=1"])
+    train.main(["--config", config, "--run", str(run), *arguments, f"--wandb={mode}", "--trainer.max_epochs=1"])
     record = json.loads((run / "run.json").read_text())
     (folder,) = (run / "wandb").glob("offline-run-*")
     command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]

@@ -55,5 +55,5 @@ def test_goes_on_counting_after_a_stop():
 def test_settings_that_are_not_allowed_are_named():
     with pytest.raises(ValueError, match="patience must not be negative, got -1"):
         CollapseGuard(patience=-1)
-    with pytest.raises(ValueError, match="factor must be at least 1, got 0.5"):
+    with pytest.raises(ValueError, match=r"factor must be at least 1, got 0\.5"):
         CollapseGuard(factor=0.5)

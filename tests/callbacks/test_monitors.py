@@ -61,10 +61,9 @@ def test_settings_that_are_not_allowed_are_named(monitor):
 
 
 def test_two_processes_give_the_figures_of_one(tiny_run, tiny_results):
-    program = (
-        "import evaluate; evaluate.main(['--run', {run!r}, '--name', 'two', '--wandb=off', '--trainer.devices=2',"
-        " '--trainer.strategy=ddp_spawn', '--trainer.enable_progress_bar=false'])"
-    ).format(run=str(tiny_run))
+    arguments = ["--run", str(tiny_run), "--name", "two", "--wandb=off", "--trainer.enable_progress_bar=false"]
+    arguments += ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]
+    program = f"import evaluate; evaluate.main({arguments!r})"
     script = tiny_run / "two.py"
     script.write_text(f"if __name__ == '__main__':\n    {program}\n")
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "WANDB_MODE": "disabled"}
