@@ -100,10 +100,13 @@ def find_head(network: nn.Module, images: Tensor) -> Head:
     # The pooling's own output is a map, too, but one of a single position.
     matching = [call for call in maps if call.positions > 1 and times[call.name] == 1 and _is_average(call, pooled)]
     if not matching:
-        raise _refusal(
-            network,
-            f"the input of its last linear layer, {linear!r}, is not the global average of the feature map of a layer",
+        reason = (
+            f"the input of its last linear layer, {linear!r}, is not the global average of the feature map of a layer"
         )
+        if maps and all(call.positions == 1 for call in maps[-2:]):
+            height, width = images.shape[2:]
+            reason += f" (images of {height}x{width} may be too small: its last maps have a single position)"
+        raise _refusal(network, reason)
     # Later calls are nearer to the head.
     nearest = max(range(len(matching)), key=lambda i: (not matching[i].is_input, i))
     return Head(matching[nearest].name, matching[nearest].is_input, linear)
