@@ -111,6 +111,8 @@ def _draw_bands(axis: Any, classes: list[NDArray[np.bool_]], limit: float) -> No
             va=align,
             fontweight="bold",
             color="#222222",
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5},
+            zorder=5,
         )
     for place in (-1, 1):
         axis.axhline(place, color="black", linestyle="--", linewidth=1)
