@@ -34,7 +34,7 @@ from callbacks import (
 from lightning_modules import Classifier
 
 PROJECT = "advscope"
-FRACTION = re.compile(r"\s*([0-9.]+)\s*/\s*([0-9.]+)\s*")
+FRACTION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")
 
 
 def with_fractions(value: Any) -> Any:
@@ -43,7 +43,8 @@ def with_fractions(value: Any) -> Any:
         return {key: with_fractions(item) for key, item in value.items()}
     if isinstance(value, list):
         return [with_fractions(item) for item in value]
-    if isinstance(value, str) and (match := FRACTION.fullmatch(value)):
+    # One over 0 stays text: the setting's own type then refuses it by name.
+    if isinstance(value, str) and (match := FRACTION.fullmatch(value)) and float(match[2]):
         return float(match[1]) / float(match[2])
     return value
 
@@ -155,7 +156,7 @@ class CLI(LightningCLI):
         guards = [self._get(self.config_init, key) for key in self.parser.callback_keys]
         records = [] if config["fast_dev_run"] else self.record_callbacks()
         logger = False if config["fast_dev_run"] else self.logger()
-        config |= {"callbacks": callbacks + guards + records, "logger": logger or False, "default_root_dir": self.run}
+        config |= {"callbacks": callbacks + records + guards, "logger": logger or False, "default_root_dir": self.run}
         if not any(isinstance(callback, ModelCheckpoint) for callback in config["callbacks"]):
             config["enable_checkpointing"] = False
         return self.trainer_class(**config | kwargs)
@@ -217,9 +218,11 @@ class TrainCLI(CLI):
                 folder, filename, monitor, mode="max", save_on_train_epoch_end=True, enable_version_counter=False
             )
 
-        checkpoints: list[Callback] = [keep("last", None), keep("best_clean", "val/clean/accuracy")]
+        checkpoints: list[Callback] = [keep("best_clean", "val/clean/accuracy")]
         if self.model.attacks:
             checkpoints.append(keep("best_robust", "val/all/robust_accuracy"))
+        # At the end: it holds what the others know of this epoch, so that a resumed run keeps the best one.
+        checkpoints.append(keep("last", None))
         return [RunRecord(self.run, self.run.name, self.plain_config()), *checkpoints]
 
     def wandb_identity(self) -> str | None:
@@ -255,10 +258,14 @@ class EvaluateCLI(CLI):
                             "(default: configs/evaluation/standard.yaml)")  # fmt: skip
         parser.add_argument("--checkpoint", default="last", help="last, best_clean or best_robust (default: last)")
         parser.add_argument("--weights", type=Path, help="network trained elsewhere: --config then names its config")
-        parser.add_argument("--name", help="name of the evaluation (default: that of the last overlay)")
+        parser.add_argument("--name", help="name of the evaluation (default: that of the last overlay, "
+                            "with -CHECKPOINT where it is not the last)")  # fmt: skip
         own, rest = parser.parse_known_args(args)
         base, overlays = self.base_config(own, parser)
-        self.evaluation = own.name or (overlays[-1].stem if overlays else "standard")
+        if any(word.split("=")[0] == "--trainer.precision" for word in rest):
+            parser.error("evaluations run in float32, so that they can be compared: leave --trainer.precision out")
+        kept = "" if own.weights or own.checkpoint == "last" else f"-{own.checkpoint}"
+        self.evaluation = own.name or f"{overlays[-1].stem}{kept}"
         self.checkpoint = str(own.weights.name) if own.weights else f"{own.checkpoint}.ckpt"
         for overlay in overlays:
             base = laid_over(base, read_yaml(overlay))
@@ -327,11 +334,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def laid_over(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """Return ``base`` with an overlay on it: mappings merge, all else is replaced, ``attacks`` as a whole.
 
-    A key that ends in ``+`` appends to a list. Another ``class_path`` drops the ``init_args`` of the old one.
+    A key that ends in ``+`` appends to a list. Another ``class_path`` drops the settings of the old one.
     """
     merged = dict(base)
     if "class_path" in overlay and overlay["class_path"] != base.get("class_path"):
         merged.pop("init_args", None)
+        merged.pop("dict_kwargs", None)
     for key, value in overlay.items():
         if key.endswith("+"):
             merged[key[:-1]] = list(merged.get(key[:-1]) or []) + list(value)

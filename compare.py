@@ -19,7 +19,7 @@ def main(args: list[str] | None = None) -> None:
         prog="compare.py",
         description="Compare runs by their evaluations: each run's figures with 95% intervals, and paired differences"
         " to the first run over the images that count in every run.",
-        epilog="example: python compare.py runs/demo/natural runs/demo/madry --evaluation demo --markdown comparison.md",
+        epilog="example: python compare.py runs/demo/natural runs/demo/madry --evaluation demo --csv all.csv",
     )
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="folder of a training; the first is compared with"

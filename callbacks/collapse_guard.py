@@ -29,6 +29,7 @@ class CollapseGuard(Callback):
         self.patience = patience
         self.factor = factor
         self.epochs_at_chance = 0
+        self._validated = False
 
     def state_dict(self) -> dict[str, int]:
         """Return how long the run has been at chance."""
@@ -38,8 +39,15 @@ class CollapseGuard(Callback):
         """Go on counting where a stopped run left off."""
         self.epochs_at_chance = state_dict["epochs_at_chance"]
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that this epoch has figures of its own: Lightning keeps those of the last validation."""
+        self._validated = True
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count, and stop."""
+        validated, self._validated = self._validated, False
+        if not validated:
+            return
         accuracy = trainer.callback_metrics.get("val/clean/accuracy")
         warmup = float(getattr(pl_module, "eps_warmup_epochs", 0.0))
         small = trainer.num_training_batches < 50
@@ -52,6 +60,7 @@ class CollapseGuard(Callback):
         if self.epochs_at_chance >= self.patience:
             raise TrainingCollapsedError(
                 f"clean validation accuracy {float(accuracy):.3f} has stayed under {self.factor:g} times chance "
-                f"({chance:.3f}) for {self.patience} epochs after the warm-up: lower the learning rate, or raise "
-                "model.init_args.eps_warmup_epochs (collapse_guard.patience=0 switches this stop off)"
+                f"({chance:.3f}) for {self.patience} validations after the warm-up: lower the learning rate, or raise "
+                "model.init_args.eps_warmup_epochs, and name another folder by --run (collapse_guard.patience=0 "
+                "switches this stop off)"
             )

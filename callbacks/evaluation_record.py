@@ -71,7 +71,7 @@ class EvaluationRecord(Callback):
         """Keep each image's fate, and the images of the first attacked ones."""
         self.images += len(batch.indices)
         for attack, result in outputs.items():
-            self.rows.setdefault(attack, []).append(fates(result))
+            self.rows.setdefault(attack, []).append(fates(result, batch.labels))
             kept = sum(len(arrays["indices"]) for arrays in self.arrays.get(attack, []))
             chosen = result.attacked.nonzero().flatten()[: max(0, self.examples - kept)]
             names = ("images", "adversarials", "indices", "labels", "targets")
@@ -138,6 +138,8 @@ class EvaluationRecord(Callback):
             "processes": len(parts),
         }
         (self.folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
+        for old in (self.folder / "figures").glob("*.png"):  # of an evaluation that had others
+            old.unlink()
         log_evaluation(trainer, estimates, rows, draw_figures(self.folder))
 
     def chosen_examples(self, sources: list[dict[str, dict[str, Tensor]]]) -> dict[str, Tensor]:
@@ -159,11 +161,11 @@ class EvaluationRecord(Callback):
         return arrays
 
 
-def fates(result: AttackedBatch) -> dict[str, Tensor]:
-    """Return the columns of the per-image table that every evaluation has."""
+def fates(result: AttackedBatch, labels: Tensor) -> dict[str, Tensor]:
+    """Return the columns of the per-image table that every evaluation has; a label is -1 where there is no class."""
     columns = {
         "index": result.indices,
-        "label": result.labels,
+        "label": labels,
         "prediction": result.logits.argmax(1),
         "target": result.targets,
         "adversarial_prediction": result.adversarial_logits.argmax(1),

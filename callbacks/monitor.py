@@ -62,11 +62,15 @@ class Monitor(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the settings against those of the module, before time is lost."""
-        available = getattr(pl_module, "validation_attack_images", None)
-        if stage == "fit" and self.max_images is not None and available is not None and self.max_images > available:
+        if stage not in ("fit", "validate") or self.max_images is None:
+            return
+        held_out = len(trainer.datamodule.split_indices("val"))  # type: ignore[attr-defined]
+        attacked = getattr(pl_module, "validation_attack_images", None)
+        available = held_out if attacked is None else min(attacked, held_out)
+        if self.max_images > available:
             raise ValueError(
                 f"{type(self).__name__}: max_images={self.max_images} exceeds the {available} images that validation "
-                "attacks; lower it, or raise model.init_args.validation_attack_images"
+                f"attacks; lower it, or raise model.init_args.validation_attack_images ({held_out} images are held out)"
             )
 
     def looks(self, trainer: Trainer) -> bool:
@@ -74,6 +78,10 @@ class Monitor(Callback):
         if trainer.sanity_checking:
             return False
         return trainer.testing or (trainer.current_epoch + 1) % self.every_n_epochs == 0
+
+    def is_stale(self, key: str) -> bool:
+        """Whether a log key is this monitor's, and not renewed by the last validation."""
+        return key.split("/")[2:3] == [self.measure] and key not in self.estimates
 
     def start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Forget the last epoch, and settle which images count."""

@@ -12,6 +12,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 import advscope
+from callbacks.monitor import Monitor
 
 
 class RunRecord(Callback):
@@ -36,6 +37,7 @@ class RunRecord(Callback):
         self.name = name
         self.config = config
         self.started = 0.0
+        self._validated = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is known before the first step."""
@@ -59,14 +61,28 @@ class RunRecord(Callback):
             "versions": versions(),
             "wandb": wandb_identity(trainer),
         }
-        (self.folder / "run.json").write_text(json.dumps(record, indent=1) + "\n")
+        path = self.folder / "run.json"
+        if record["wandb"] is None and path.exists():  # resumed without W&B: the run there can still be gone on with
+            record["wandb"] = json.loads(path.read_text()).get("wandb")
+        path.write_text(json.dumps(record, indent=1) + "\n")
         self.started = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the epoch has validation figures of its own."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Append the figures of the epoch."""
+        validated, self._validated = self._validated, False
         if not trainer.is_global_zero:
             return
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        # Lightning keeps figures until they are logged again: those of an earlier epoch are left out.
+        monitors = [callback for callback in trainer.callbacks if isinstance(callback, Monitor)]  # type: ignore[attr-defined]
+        figures = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if not name.startswith("val/") or (validated and not any(monitor.is_stale(name) for monitor in monitors))
+        }
         known = {name: value if math.isfinite(value) else None for name, value in sorted(figures.items())}
         line = json.dumps({"epoch": trainer.current_epoch, "step": trainer.global_step} | known)
         with (self.folder / "metrics.jsonl").open("a") as file:

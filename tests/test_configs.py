@@ -118,3 +118,5 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
 def test_a_config_says_what_it_is_and_how_to_run_it(config):
     header = [line for line in config.read_text().splitlines() if line.startswith("#")]
     assert any("python train.py" in line or "python evaluate.py" in line for line in header)
+    if config.parent.name == "configs":
+        assert any("Not run here" in line or "%" in line for line in header)

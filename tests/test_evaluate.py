@@ -12,7 +12,7 @@ import yaml
 
 import evaluate
 import train
-from advscope.report import estimate, load_examples, read_columns, read_summary
+from advscope.report import estimate, load_examples, read_columns, read_rows, read_summary
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -142,6 +142,12 @@ def test_an_offline_wandb_run_holds_the_figures_of_the_summary(tiny_run, tmp_pat
     command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
     read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert read["project"] == "advscope"
+    media = folder / "files" / "media"
+    drawn = {path.stem for path in (run / "results" / "standard" / "figures").glob("*.png")}
+    assert {path.name.rsplit("_", 2)[0] for path in (media / "images" / "figures").glob("*.png")} == drawn
+    (table,) = (json.loads(path.read_text()) for path in (media / "table").glob("images_*.table.json"))
+    assert len(table["data"]) == len(read_rows(run / "results" / "standard" / "images.csv"))
+    assert table["columns"][:2] == ["attack", "index"]
     for key, figure in figures_of(run / "results" / "standard").items():
         assert read["summary"][f"{key}/n"] == figure.n
         if figure.value == figure.value:
@@ -152,6 +158,7 @@ def test_an_offline_wandb_run_holds_the_figures_of_the_summary(tiny_run, tmp_pat
 def test_a_training_is_logged_offline_with_its_config(mode, tiny_arguments, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("NETRC", str(tmp_path / "nobody is logged in"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
     arguments = [argument for argument in tiny_arguments if argument != "--wandb=off"]
     run = tmp_path / "natural"
     config = str(ROOT / "configs" / "concept_shapes_natural_demo.yaml")
@@ -164,3 +171,23 @@ def test_a_training_is_logged_offline_with_its_config(mode, tiny_arguments, tmp_
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert read["summary"]["val/clean/accuracy"] == pytest.approx(last["val/clean/accuracy"])
     assert read["config"]["model"]["class_path"] == "lightning_modules.NaturalClassifier"
+
+
+def test_another_precision_than_float32_is_refused(tiny_run, capsys):
+    with pytest.raises(SystemExit):
+        evaluate.main(["--run", str(tiny_run), "--trainer.precision=bf16-true"])
+    assert "evaluations run in float32, so that they can be compared" in capsys.readouterr().err
+
+
+def test_another_checkpoint_does_not_replace_the_last_ones_results(tiny_run, tiny_results):
+    before = (tiny_results / "summary.json").read_bytes()
+    evaluate.main(["--run", str(tiny_run), "--checkpoint", "best_clean", *QUIET])
+    assert (tiny_results / "summary.json").read_bytes() == before
+    named = read_summary(tiny_run / "results" / "standard-best_clean" / "summary.json")
+    assert named["run"]["checkpoint"] == "best_clean.ckpt"
+    assert named["settings"]["trainer"]["precision"] == "32-true"
+
+
+def test_an_evaluation_can_be_tried_out(tiny_run):
+    evaluate.main(["--run", str(tiny_run), "--name", "tried", "--trainer.fast_dev_run=true", *QUIET])
+    assert not (tiny_run / "results" / "tried").exists()

@@ -80,6 +80,27 @@ def test_resuming_is_bit_identical_to_not_having_stopped(config, tiny_arguments,
     torch.rand(7)  # another process, another random state
     train.main([*arguments, "--run", str(tmp_path / "stopped"), "--resume=true"])
     assert_bit_identical(state_of(tmp_path / "whole"), state_of(tmp_path / "stopped"))
+    for best in ("best_clean", "best_robust"):
+        scores = [best_score(tmp_path / run, best) for run in ("whole", "stopped")]
+        assert scores[0] == scores[1]
+
+
+def best_score(run, name):
+    """Return the score that a run remembers as its best: what last.ckpt knows of the checkpoints beside it."""
+    states = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
+    (state,) = (state for state in states.values() if Path(state.get("best_model_path", "")).stem == name)
+    return float(state["best_model_score"])
+
+
+def test_the_best_checkpoints_are_those_of_the_best_epochs(tiny_arguments, tmp_path):
+    run = tmp_path / "run"
+    train.main(["--config", MADRY, "--run", str(run), *tiny_arguments, "--trainer.max_epochs=3"])
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for name, key in (("best_clean", "val/clean/accuracy"), ("best_robust", "val/all/robust_accuracy")):
+        values = [line[key] for line in lines]
+        epoch = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
+        assert epoch == values.index(max(values))
+        assert best_score(run, name) == pytest.approx(max(values))
 
 
 def test_a_run_that_exists_is_not_overwritten(tiny_run, tiny_arguments):
@@ -98,8 +119,9 @@ def test_a_typo_in_a_setting_is_refused_by_name(tmp_path, tiny_arguments, capsys
     assert "stepz" in capsys.readouterr().err
 
 
-def test_fast_dev_run_writes_nothing(tmp_path, tiny_arguments):
-    train.main(["--config", NATURAL, "--run", str(tmp_path / "run"), *tiny_arguments, "--trainer.fast_dev_run=true"])
+@pytest.mark.parametrize("config", [MADRY, NATURAL])
+def test_fast_dev_run_writes_nothing(config, tmp_path, tiny_arguments):
+    train.main(["--config", config, "--run", str(tmp_path / "run"), *tiny_arguments, "--trainer.fast_dev_run=true"])
     assert not (tmp_path / "run").exists()
 
 
@@ -110,6 +132,19 @@ def test_fractions_are_numbers_wherever_they_stand():
         "list": [0.25],
         "name": "a/b",
     }
+    assert with_fractions(["8/0", "1.2.3/4", "./."]) == ["8/0", "1.2.3/4", "./."]
+
+
+def test_a_training_that_stays_at_chance_ends_in_one_line(tmp_path, tiny_arguments):
+    arguments = ["--config", NATURAL, "--run", str(tmp_path / "run"), *tiny_arguments]
+    # Epochs of at least 50 steps of 2 images, and a learning rate that learns nothing.
+    arguments += ["--data.init_args.train=100", "--data.init_args.batch_size=2", "--data.init_args.val=40"]
+    arguments += ["--model.init_args.optimizer.init_args.lr=1e-9", "--trainer.max_epochs=3"]
+    with pytest.raises(
+        SystemExit, match=r"clean validation accuracy 0\.\d+ has stayed under .* and name another folder"
+    ):
+        train.main(arguments)
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_an_overlay_merges_mappings_and_replaces_attacks():
@@ -123,3 +158,5 @@ def test_an_overlay_merges_mappings_and_replaces_attacks():
         "trainer": {"callbacks": [1, 2]},
     }
     assert laid_over(base, {"model": {"class_path": "B"}})["model"] == {"class_path": "B"}
+    adapted = {"class_path": "TorchAttack", "dict_kwargs": {"steps": 10}}
+    assert laid_over({"attack": adapted}, {"attack": {"class_path": "PGD"}}) == {"attack": {"class_path": "PGD"}}

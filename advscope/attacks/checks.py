@@ -75,7 +75,9 @@ class CheckedNetwork(nn.Module):
         values = logits.detach().double()
         if values.isnan().any():
             raise ValueError("the network returned nan logits: check its weights and its running statistics")
-        if (values >= 0).all() and ((values.sum(1) - 1).abs() <= 1e-5).all():
+        # Each of K probabilities is rounded to the type that they come in.
+        rounding = max(1e-5, logits.shape[1] * torch.finfo(logits.dtype).eps)
+        if (values >= 0).all() and ((values.sum(1) - 1).abs() <= rounding).all():
             raise ValueError("the network must return logits, got probabilities: take the softmax off its end")
         for name, highest in self.highest.items():
             if highest >= logits.shape[1]:

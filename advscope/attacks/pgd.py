@@ -79,6 +79,8 @@ class PGD(Attack):
         self.norm = choice("norm", norm, BALLS)
         self.loss = choice("loss", loss, LOSSES)
         self.keep = choice("keep", keep, ("last", "loss"))
+        if not isinstance(random_start, bool):
+            raise ValueError(f"random_start must be true or false, got {random_start!r}")
         self.random_start = random_start
         self.restarts = whole("restarts", restarts, 1)
         self.seed = whole("seed", seed)

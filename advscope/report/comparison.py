@@ -181,6 +181,10 @@ def _notes(runs: list[_Run], names: tuple[str, ...], attacks: list[str]) -> tupl
         shared = reduce(np.intersect1d, [run.attacks[attack]["index"][run.attacks[attack]["attacked"]] for run in runs])
         if len(runs) > 1:
             notes.append(f"{attack}: {len(shared)} images are attacked in every run")
+    images = [{index for rows in run.attacks.values() for index in rows["index"].tolist()} for run in runs]
+    if any(found != images[0] for found in images):
+        seen = ", ".join(f"{name} n = {run.summary['data']['n']}" for run, name in zip(runs, names, strict=True))
+        notes.append(f"the runs were evaluated on different images ({seen}): only the differences are over common ones")
     if any(run.attacks.keys() != runs[0].attacks.keys() for run in runs):
         notes.append(
             "the runs had different attacks, so all/robust_accuracy means different things: no difference given"

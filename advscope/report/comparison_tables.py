@@ -82,15 +82,17 @@ def to_rich(comparison: Comparison, everything: bool = False) -> "Table":
 
 
 def show_number(value: float) -> str:
-    """Return a number as a table shows it: 3 decimals, 4 significant digits where they would say less, ``-`` for nan.
+    """Return a number as a table shows it: 3 decimals, fewer from 100, 2 significant digits under 0.001, ``-`` for nan.
 
     Example:
         >>> [show_number(number) for number in (0.91249, -123.456, 0.00012345, 0.0, float("nan"))]
-        ['0.912', '-123.5', '0.0001234', '0.000', '-']
+        ['0.912', '-123.5', '0.00012', '0.000', '-']
     """
     if math.isnan(value):
         return "-"
-    return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 100 else f"{value:.4g}"
+    if value == 0 or 0.001 <= abs(value) < 100:
+        return f"{value:.3f}"
+    return f"{value:.2g}" if abs(value) < 1 else f"{value:.4g}"
 
 
 def _markdown_row(cells: list[str]) -> str:

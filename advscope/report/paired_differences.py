@@ -27,7 +27,9 @@ def accuracy_differences(runs: list[Rows], stage: str) -> dict[str, tuple[Estima
     correct: list[dict[str, dict[int, float]]] = []
     for run in runs:
         found: dict[str, dict[int, float]] = {}
-        for attack, rows in run.items():
+        for attack, every in run.items():
+            # An image without a class has no accuracy.
+            rows = {name: column[every["label"] >= 0] for name, column in every.items()}
             robust = rows["adversarial_prediction"] == rows["label"]
             found[attack] = dict(zip(rows["index"].tolist(), robust.astype(float).tolist(), strict=True))
             clean = (rows["prediction"] == rows["label"]).astype(float).tolist()

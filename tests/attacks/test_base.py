@@ -232,6 +232,8 @@ class Returning(nn.Module):
     ("function", "message"),
     [
         (lambda x: x.flatten(1)[:, :4].softmax(1), "the network must return logits, got probabilities"),
+        (lambda x: x.flatten(1)[:, :4].bfloat16().softmax(1), "the network must return logits, got probabilities"),
+        (lambda x: x.flatten(1)[:, :4].half().softmax(1), "the network must return logits, got probabilities"),
         (lambda x: x, r"must return logits of shape \(2, K\) with K >= 2, got shape \(2, 3, 4, 4\)"),
         (lambda x: x.flatten(1)[:, :1], r"with K >= 2, got shape \(2, 1\)"),
         (lambda x: x.flatten(1)[:1], r"must return logits of shape \(2, K\) with K >= 2, got shape \(1, 48\)"),

@@ -7,7 +7,7 @@ import pytest
 from callbacks import CollapseGuard, TrainingCollapsedError
 
 
-def run(guard, accuracies, *, warmup=0, batches=50, fast=False):
+def run(guard, accuracies, *, warmup=0, batches=50, fast=False, every=1):
     for epoch, accuracy in enumerate(accuracies):
         trainer = SimpleNamespace(
             callback_metrics={"val/clean/accuracy": accuracy},
@@ -16,12 +16,21 @@ def run(guard, accuracies, *, warmup=0, batches=50, fast=False):
             current_epoch=epoch,
             datamodule=SimpleNamespace(num_classes=10),
         )
-        guard.on_train_epoch_end(trainer, SimpleNamespace(eps_warmup_epochs=warmup))
+        module = SimpleNamespace(eps_warmup_epochs=warmup)
+        if epoch % every == every - 1:
+            guard.on_validation_end(trainer, module)
+        guard.on_train_epoch_end(trainer, module)
 
 
 def test_stops_after_two_epochs_at_chance_with_what_to_change():
-    with pytest.raises(TrainingCollapsedError, match=r"under 1.5 times chance \(0.100\) for 2 epochs .*lower the"):
+    with pytest.raises(TrainingCollapsedError, match=r"under 1.5 times chance \(0.100\) for 2 validations .*lower the"):
         run(CollapseGuard(), [0.10, 0.149])
+
+
+def test_counts_validations_and_not_the_epochs_between_them():
+    run(CollapseGuard(), [0.1] * 3, every=2)
+    with pytest.raises(TrainingCollapsedError):
+        run(CollapseGuard(), [0.1] * 4, every=2)
 
 
 def test_does_not_stop_for_one_epoch_or_at_the_limit():

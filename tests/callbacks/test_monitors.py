@@ -43,8 +43,9 @@ def test_training_with_every_monitor_is_bit_identical_to_training_without(tmp_pa
 
 
 def test_a_monitor_looks_every_n_epochs_alone(tmp_path, tiny_arguments):
-    lines = fit(tmp_path / "run", tiny_arguments, ["ActivationBiasMonitor"], every_n_epochs=2)
-    assert ["val/pgd20/bias/conv1/raw" in line for line in lines] == [False, True]
+    lines = fit(tmp_path / "run", tiny_arguments, ["ActivationBiasMonitor"], epochs=3, every_n_epochs=2)
+    assert ["val/pgd20/bias/conv1/raw" in line for line in lines] == [False, True, False]
+    assert all("val/clean/accuracy" in line for line in lines)
 
 
 def test_more_images_than_validation_attacks_are_refused_at_set_up(tmp_path, tiny_arguments):

@@ -234,3 +234,22 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(results: ModuleType, t
 def test_gives_the_same_comparison_every_time(runs: tuple[Path, Path]) -> None:
     one, other = compare(runs), compare(runs)
     np.testing.assert_equal([found.differences for found in one.lines], [found.differences for found in other.lines])
+
+
+def test_an_image_without_a_class_counts_for_no_accuracy(tmp_path, results):
+    folders = []
+    for name, seed in (("one", 1), ("two", 2)):
+        rows = [row | ({"label": -1} if row["index"] == 6 else {}) for row in results.make_rows(seed, n=20)]
+        folders.append(write(tmp_path / name, name, rows, results))
+    lines = compare(folders).lines
+    for key in ("test/clean/accuracy", "test/pgd20/robust_accuracy", "test/all/robust_accuracy"):
+        assert line(lines, key).differences[0].n == 19
+
+
+def test_other_images_are_said(tmp_path, results):
+    rows = results.make_rows(1, n=20)
+    part = [row for row in rows if row["index"] <= 30]
+    folders = [write(tmp_path / "all", "all", rows, results), write(tmp_path / "part", "part", part, results)]
+    assert any("were evaluated on different images" in note for note in compare(folders).notes)
+    same = write(tmp_path / "same", "same", rows, results)
+    assert not any("different images" in note for note in compare([folders[0], same]).notes)
