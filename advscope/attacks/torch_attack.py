@@ -101,7 +101,8 @@ class TorchAttack(Attack):
                         f"torchattacks' {self.name} has no targeted mode that works: leave the targets out"
                     )
                 attack.set_mode_targeted_by_label(quiet=True)
-            found: Tensor = attack(images, labels if targets is None else targets)
+            # Several of torchattacks' attacks take views that a channels_last tensor does not allow.
+            found: Tensor = attack(images.contiguous(), labels if targets is None else targets)
         return found.detach().to(images).clamp(0, 1)
 
 
@@ -115,8 +116,22 @@ class _Model(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
-        logits: Tensor = self.network(images)
+        logits: Tensor = self.network(_ContiguousGradient.apply(images))
         return logits
+
+
+class _ContiguousGradient(torch.autograd.Function):
+    """The identity, whose gradient is contiguous also where the network computes in channels_last."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        """Return the images."""
+        return images.view_as(images)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return the gradient in the usual order of memory."""
+        return gradient.contiguous()
 
 
 def _find(name: str) -> type[Any]:

@@ -92,6 +92,14 @@ def test_results_are_those_of_torchattacks(name, residual, examples):
     assert not torch.equal(ours, images)
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_networks_and_images_in_channels_last_are_attacked(name, residual, examples):
+    network = residual(classes=10).to(memory_format=torch.channels_last)
+    images, labels = examples(network, count=3)
+    found = TorchAttack(name, **SMALL[name])(network, images.to(memory_format=torch.channels_last), labels)
+    assert found.shape == images.shape
+
+
 def test_targets_are_reached(residual, examples):
     network = residual()
     images, labels = examples(network)
