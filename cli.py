@@ -60,6 +60,9 @@ class Trainer(pytorch_lightning.Trainer):
         num_sanity_val_steps: Validation steps before training; none, since they cost attacks.
         use_distributed_sampler: Stays off: the datamodules share their data out themselves, without repeats.
         enable_model_summary: Off: the run's first line says what is trained.
+        limit_train_batches: Train on so many batches of each epoch, or on that share of them (a number with a point).
+        limit_val_batches: Likewise in validation.
+        limit_test_batches: Likewise in an evaluation.
         **kwargs: As for Lightning's trainer.
     """
 
@@ -71,6 +74,11 @@ class Trainer(pytorch_lightning.Trainer):
         num_sanity_val_steps: int | None = 0,
         use_distributed_sampler: bool = False,
         enable_model_summary: bool | None = False,
+        # Lightning's own annotation is Optional[Union[int, float]], and typing hands out whichever order of the two was
+        # made first in the process: with float first, 1 would be read as 1.0, all batches.
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
         **kwargs: Any,
     ) -> None:
         if precision == "auto":
@@ -85,6 +93,9 @@ class Trainer(pytorch_lightning.Trainer):
             num_sanity_val_steps=num_sanity_val_steps,
             use_distributed_sampler=use_distributed_sampler,
             enable_model_summary=enable_model_summary,
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
             **kwargs,
         )
 

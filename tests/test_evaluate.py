@@ -191,3 +191,10 @@ def test_another_checkpoint_does_not_replace_the_last_ones_results(tiny_run, tin
 def test_an_evaluation_can_be_tried_out(tiny_run):
     evaluate.main(["--run", str(tiny_run), "--name", "tried", "--trainer.fast_dev_run=true", *QUIET])
     assert not (tiny_run / "results" / "tried").exists()
+
+
+def test_one_batch_is_one_batch_and_not_all_of_them(tiny_run):
+    evaluate.main(["--run", str(tiny_run), "--name", "one_batch", "--trainer.limit_test_batches=1", *QUIET])
+    summary = read_summary(tiny_run / "results" / "one_batch" / "summary.json")
+    assert summary["data"]["n"] == 24
+    assert type(summary["settings"]["trainer"]["limit_test_batches"]) is int
