@@ -8,6 +8,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from advscope.batch import Batch
+from advscope.concepts import Concept
 from advscope.counter_hash import permutation
 from datamodules.sharding import evaluation_batches, evaluation_steps, training_batches, training_steps
 
@@ -33,6 +34,8 @@ class ImageDataModule(LightningDataModule, ABC):
 
     class_names: tuple[str, ...]
     """Names of the classes, by number."""
+    concepts: tuple[Concept, ...] = ()
+    """Every label that ``concepts`` and ``image_concepts`` of a batch can hold; none where images have no concepts."""
 
     def __init__(self, batch_size: int = 128, eval_batch_size: int = 256, seed: int = 0) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ import torch
 from datamodules.augmentation import Augmentation
 from datamodules.base import SplitName
 from datamodules.in_memory import InMemoryDataModule, Split
-from datamodules.rendering import SHAPES, Rendered, fingerprint, render_split
+from datamodules.rendering import CONCEPTS, SHAPES, Rendered, fingerprint, render_split
 
 _MOST = 10_000_000
 _OFFSETS: dict[SplitName, int] = {"train": 0, "val": _MOST, "test": 2 * _MOST}
@@ -55,6 +55,7 @@ class ConceptShapes(InMemoryDataModule):
     """
 
     class_names = tuple(SHAPES)
+    concepts = CONCEPTS
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The renderer of ConceptShapes: pictures with known concepts, as functions of (seed, index)."""
 
-from datamodules.rendering.concepts import CONCEPTS, LAYERS, Concept, concept_number, concept_numbers
+from datamodules.rendering.concepts import CONCEPTS, LAYERS, concept_number, concept_numbers
 from datamodules.rendering.palette import COLOURS
 from datamodules.rendering.pattern import class_patterns
 from datamodules.rendering.render import Rendered, render
@@ -16,7 +16,6 @@ __all__ = [
     "SCENES",
     "SHAPES",
     "TEXTURES",
-    "Concept",
     "Rendered",
     "class_patterns",
     "concept_number",

@@ -1,25 +1,13 @@
 """The labels of ConceptShapes: numbers, names and categories, as Broden has them."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
+from advscope.concepts import Concept
 from datamodules.rendering import palette, scenes, shapes, textures
 
 LAYERS = ("object", "part", "color", "texture", "scene")
 """Layers of ``concepts``, one per category."""
-
-
-class Concept(NamedTuple):
-    """A label."""
-
-    number: int
-    """From 1; 0 is unlabelled."""
-    name: str
-    """Colours end in ``-c``, scenes in ``-s``, as in Broden."""
-    category: str
-    """One of :data:`LAYERS`."""
 
 
 def _concepts() -> tuple[Concept, ...]:
