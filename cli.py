@@ -28,6 +28,7 @@ from callbacks import (
     Monitor,
     RunRecord,
     TrainingCollapsedError,
+    WandbAxes,
     finish_wandb,
     wandb_logger,
 )
@@ -234,7 +235,7 @@ class TrainCLI(CLI):
             checkpoints.append(keep("best_robust", "val/all/robust_accuracy"))
         # At the end: it holds what the others know of this epoch, so that a resumed run keeps the best one.
         checkpoints.append(keep("last", None))
-        return [RunRecord(self.run, self.run.name, self.plain_config()), *checkpoints]
+        return [RunRecord(self.run, self.run.name, self.plain_config()), WandbAxes(), *checkpoints]
 
     def wandb_identity(self) -> str | None:
         """Return the id of the run that is resumed."""

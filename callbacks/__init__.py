@@ -7,7 +7,7 @@ from callbacks.interpretability import InterpretabilityMonitor
 from callbacks.monitor import Monitor
 from callbacks.promotion_suppression import PromotionSuppressionMonitor
 from callbacks.run_record import RunRecord, versions
-from callbacks.wandb_run import finish_wandb, wandb_logger
+from callbacks.wandb_run import WandbAxes, finish_wandb, wandb_logger
 
 __all__ = [
     "ActivationBiasMonitor",
@@ -18,6 +18,7 @@ __all__ = [
     "PromotionSuppressionMonitor",
     "RunRecord",
     "TrainingCollapsedError",
+    "WandbAxes",
     "finish_wandb",
     "versions",
     "wandb_logger",

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytorch_lightning import Callback, LightningModule, Trainer
+
 if TYPE_CHECKING:
-    from pytorch_lightning import Trainer
     from pytorch_lightning.loggers import WandbLogger
 
 Mode = Literal["auto", "online", "offline", "off"]
@@ -65,7 +66,7 @@ def wandb_logger(
     from pytorch_lightning.loggers import WandbLogger
 
     folder.mkdir(parents=True, exist_ok=True)
-    logger = WandbLogger(
+    return WandbLogger(
         project=project,
         name=name,
         save_dir=folder,
@@ -79,15 +80,28 @@ def wandb_logger(
         config=config,
         settings=wandb.Settings(quiet=True),
     )
-    if not hasattr(logger.experiment, "define_metric"):  # other processes than the first hold a dummy
-        return logger
-    logger.experiment.define_metric("epoch")
-    for stage in ("val", "test"):
-        logger.experiment.define_metric(f"{stage}/*", step_metric="epoch")
-    return logger
 
 
-def finish_wandb(trainer: "Trainer") -> None:
+class WandbAxes(Callback):
+    """Sets every validation figure against the epoch on W&B, where Lightning's logger sets all against the step.
+
+    Each figure by its own name: which of two patterns that fit a name counts, W&B does not say.
+    """
+
+    def __init__(self) -> None:
+        self._defined: set[str] = set()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Define the figures that are new; as a rule those of the first epoch."""
+        new = {name for name in trainer.callback_metrics if name.startswith("val/")} - self._defined
+        for logger in trainer.loggers:
+            if new and type(logger).__name__ == "WandbLogger" and trainer.is_global_zero:
+                for name in ["epoch", *sorted(new)]:
+                    logger.experiment.define_metric(name, step_metric=None if name == "epoch" else "epoch")  # type: ignore[attr-defined]
+        self._defined |= new
+
+
+def finish_wandb(trainer: Trainer) -> None:
     """End a trainer's W&B run, so that all is on disk and the next job in this process begins one of its own."""
     for logger in trainer.loggers:
         if type(logger).__name__ == "WandbLogger" and trainer.is_global_zero:

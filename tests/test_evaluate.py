@@ -133,15 +133,21 @@ def test_bad_input_ends_in_one_line(tiny_run, arguments, message):
     assert "\n" not in str(error.value)
 
 
+def inspected(*arguments):
+    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_an_offline_wandb_run_holds_the_figures_of_the_summary(tiny_run, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     run = tmp_path / "logged"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("results"))
     evaluate.main(["--run", str(run), "--wandb=offline", "--trainer.enable_progress_bar=false"])
     (folder,) = (run / "results" / "standard" / "wandb").glob("offline-run-*")
-    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
-    read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    read = json.loads(inspected("--summary", "--json", folder))
     assert read["project"] == "advscope"
+    (logged,) = (json.loads(line)["run"] for line in inspected("--json", folder).splitlines() if '"type":"run"' in line)
+    assert (logged["job_type"], logged["run_group"]) == ("evaluate", "logged")
     media = folder / "files" / "media"
     drawn = {path.stem for path in (run / "results" / "standard" / "figures").glob("*.png")}
     assert {path.name.rsplit("_", 2)[0] for path in (media / "images" / "figures").glob("*.png")} == drawn
@@ -165,12 +171,20 @@ def test_a_training_is_logged_offline_with_its_config(mode, tiny_arguments, tmp_
     train.main(["--config", config, "--run", str(run), *arguments, f"--wandb={mode}", "--trainer.max_epochs=1"])
     record = json.loads((run / "run.json").read_text())
     (folder,) = (run / "wandb").glob("offline-run-*")
-    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
-    read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    read = json.loads(inspected("--summary", "--json", folder))
     assert read["run_id"] == record["wandb"]["id"]
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert read["summary"]["val/clean/accuracy"] == pytest.approx(last["val/clean/accuracy"])
     assert read["config"]["model"]["class_path"] == "lightning_modules.NaturalClassifier"
+    records = [json.loads(line) for line in inspected("--json", folder).splitlines()]
+    (logged,) = (record["run"] for record in records if record["type"] == "run")
+    assert logged["job_type"] == "train"
+    assert logged["run_group"] == "natural"
+    assert {"ConceptShapes", "NaturalClassifier", "CIFARResNet"} == set(logged["tags"])
+    axes = {record["metric"].get("name"): record["metric"] for record in records if record["type"] == "metric"}
+    shown = {key for key in last if key.startswith("val/")}
+    assert shown
+    assert {axes[key]["step_metric"] for key in shown} == {"epoch"}
 
 
 def test_another_precision_than_float32_is_refused(tiny_run, capsys):
