@@ -1,6 +1,7 @@
 """Monitors, one per measure, and what a run leaves behind."""
 
 from callbacks.activation_bias import ActivationBiasMonitor
+from callbacks.batch_monitor import BatchMonitor
 from callbacks.collapse_guard import CollapseGuard, TrainingCollapsedError
 from callbacks.evaluation_record import EvaluationRecord
 from callbacks.interpretability import InterpretabilityMonitor
@@ -11,6 +12,7 @@ from callbacks.wandb_run import WandbAxes, finish_wandb, wandb_logger
 
 __all__ = [
     "ActivationBiasMonitor",
+    "BatchMonitor",
     "CollapseGuard",
     "EvaluationRecord",
     "InterpretabilityMonitor",

@@ -7,18 +7,18 @@ from torch import Tensor, nn
 from advscope.batch import AttackedBatch
 from advscope.layers import blocks
 from advscope.measures import ActivationBias, activation_bias
-from callbacks.monitor import Monitor
+from callbacks.batch_monitor import BatchMonitor
 
 
-class ActivationBiasMonitor(Monitor):
+class ActivationBiasMonitor(BatchMonitor):
     """Measures how far an attack moves the activations of each layer.
 
     Logs ``{stage}/{attack}/bias/{layer}/raw`` and ``.../relative``; see :class:`~advscope.measures.ActivationBias`.
 
     Args:
         layers: Names of submodules; null for every block.
-        every_n_epochs: As for :class:`~callbacks.Monitor`.
-        max_images: As for :class:`~callbacks.Monitor`.
+        every_n_epochs: As for :class:`~callbacks.BatchMonitor`.
+        max_images: As for :class:`~callbacks.BatchMonitor`.
     """
 
     measure = "bias"

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 from advscope.batch import AttackedBatch
 from advscope.explainers import CAM, Explainer
 from advscope.measures import InterpretabilityScore, interpretability_score
-from callbacks.monitor import Monitor
+from callbacks.batch_monitor import BatchMonitor
 
 
-class InterpretabilityMonitor(Monitor):
+class InterpretabilityMonitor(BatchMonitor):
     """Measures whether a perturbation acts where the network looks for the true class, and for the target.
 
     Logs ``{stage}/{attack}/is/{quantity}``, the quantities of :class:`~advscope.measures.InterpretabilityScore`.
@@ -17,9 +17,9 @@ class InterpretabilityMonitor(Monitor):
         explainer: Makes the heatmaps; null for the closed-form CAM, which needs global average pooling and one linear
             layer at the end of the network (others: ``advscope.explainers.GradCAM`` with a layer).
         quantile: nu: the mask is what lies at or above this quantile of a map.
-        every_n_epochs: As for :class:`~callbacks.Monitor`.
-        max_images: As for :class:`~callbacks.Monitor`.
-        examples: As for :class:`~callbacks.Monitor`.
+        every_n_epochs: As for :class:`~callbacks.BatchMonitor`.
+        max_images: As for :class:`~callbacks.BatchMonitor`.
+        examples: As for :class:`~callbacks.BatchMonitor`.
     """
 
     measure = "is"

@@ -4,10 +4,10 @@ from torch import Tensor, nn
 
 from advscope.batch import AttackedBatch
 from advscope.measures import CellEffects, PromotionSuppression, promotion_suppression, significant
-from callbacks.monitor import Monitor
+from callbacks.batch_monitor import BatchMonitor
 
 
-class PromotionSuppressionMonitor(Monitor):
+class PromotionSuppressionMonitor(BatchMonitor):
     """Measures what each grid cell of a perturbation does: suppress the true class, promote the target, or both.
 
     Logs ``{stage}/{attack}/psr/{quantity}``, the quantities of :class:`~advscope.measures.PromotionSuppression`.
@@ -17,9 +17,9 @@ class PromotionSuppressionMonitor(Monitor):
         stride: Pixels from one cell to the next; null for ``cell_size``.
         floor: xi in logits; null for 1e-4 times the range of each image's logits (D13).
         chunk_size: Images in one call of the network; bounds the memory.
-        every_n_epochs: As for :class:`~callbacks.Monitor`.
-        max_images: As for :class:`~callbacks.Monitor`.
-        examples: As for :class:`~callbacks.Monitor`.
+        every_n_epochs: As for :class:`~callbacks.BatchMonitor`.
+        max_images: As for :class:`~callbacks.BatchMonitor`.
+        examples: As for :class:`~callbacks.BatchMonitor`.
     """
 
     measure = "psr"

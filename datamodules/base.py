@@ -52,6 +52,11 @@ class ImageDataModule(LightningDataModule, ABC):
         return len(self.class_names)
 
     @property
+    @abstractmethod
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images that a network is given, in pixels."""
+
+    @property
     def epoch(self) -> int:
         """Epoch of the attached trainer; 0 without one."""
         return self.trainer.current_epoch if self.trainer else 0

@@ -94,6 +94,11 @@ class ImageNet(ImageDataModule):
         """Names of the classes, by number."""
         return self.classes.names
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images that a network is given, in pixels."""
+        return self.preprocessing.size, self.preprocessing.size
+
     def files(self, name: SplitName) -> ImageFiles:
         """Return the files among which a split's images are, read from the folders at the first call."""
         folder = self._test_folder() if name == "test" else self.root / "train"

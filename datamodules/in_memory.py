@@ -66,6 +66,13 @@ class InMemoryDataModule(ImageDataModule):
             self._splits[name] = split
         return self._splits[name]
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels: those of a split that is read already, else of the test split."""
+        split = next(iter(self._splits.values()), None) or self.split("test")
+        height, width = split.images.shape[-2:]
+        return height, width
+
     def split_indices(self, name: SplitName) -> Tensor:
         """Return the places in the data set of a split's images, in the split's fixed order, int64 ``(N,)``."""
         return self.split(name).indices

@@ -51,6 +51,10 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
     )
 
 
+def test_the_size_of_the_images_is_known_before_any_is_read(root: Path) -> None:
+    assert small(root).image_size == (32, 32)
+
+
 def test_evaluation_gives_torchvisions_pixels_in_the_order_of_the_files(root: Path) -> None:
     data = small(root)
     data.setup("test")

@@ -84,6 +84,14 @@ def share(data: Pixels, rank: int, world_size: int, epoch: int = 0) -> Pixels:
     return data
 
 
+def test_the_size_of_the_images_is_known_from_any_split() -> None:
+    data = Pixels()
+    data.split("val")
+    assert data.image_size == (6, 6)
+    assert data.loads == ["val"]
+    assert Pixels().image_size == (6, 6)
+
+
 def test_batches_are_what_networks_take() -> None:
     batch = next(iter(Pixels(batch_size=8).train_dataloader()))
 

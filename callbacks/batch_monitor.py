@@ -1,0 +1,158 @@
+"""Monitors that measure the batches which the evaluation step attacked."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor, nn
+
+from advscope.batch import AttackedBatch
+from advscope.measures import ImageMeans
+from advscope.precision import full_precision
+from callbacks.monitor import Monitor
+
+
+class BatchMonitor(Monitor):
+    """Measures the batches that the evaluation step attacked, once per attack; attacks nothing itself.
+
+    Works during training (validation, every n epochs) and in evaluation (test). What it measures leaves the training
+    bit-identical. Logged is ``{stage}/{attack}/{measure}/{quantity}``, the mean over the attacked images; in a test the
+    per-image values and a few examples are kept as well, for the evaluation's records.
+
+    Args:
+        every_n_epochs: Look at every so manyeth validation; a test is always looked at.
+        max_images: Look at the first so many images of the split alone; ``None`` for all that are attacked.
+        examples: Number of attacked images of which a test keeps the arrays for figures.
+
+    Raises:
+        ValueError: If a number is not positive, or ``max_images`` exceeds the images that validation attacks.
+    """
+
+    def __init__(self, every_n_epochs: int = 1, max_images: int | None = None, examples: int = 6) -> None:
+        super().__init__(every_n_epochs, max_images)
+        self.examples = examples
+        self.metrics: dict[str, ImageMeans] = {}
+        self._first: Tensor | None = None
+
+    @abstractmethod
+    def metric(self, network: nn.Module) -> ImageMeans:
+        """Return the metric of one attack, empty; its quantities are known before any batch."""
+
+    @abstractmethod
+    def measure_batch(self, network: nn.Module, batch: AttackedBatch) -> dict[str, Tensor]:
+        """Return the quantities of ``N`` attacked images by name, ``(N,)`` each, ``nan`` where undefined."""
+
+    def example_arrays(self, network: nn.Module, batch: AttackedBatch) -> dict[str, Tensor]:
+        """Return what figures need of a few images, ``(N, ...)`` each; nothing by default."""
+        return {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check the settings against those of the module, before time is lost."""
+        if stage not in ("fit", "validate") or self.max_images is None:
+            return
+        held_out = len(trainer.datamodule.split_indices("val"))  # type: ignore[attr-defined]
+        attacked = getattr(pl_module, "validation_attack_images", None)
+        available = held_out if attacked is None else min(attacked, held_out)
+        if self.max_images > available:
+            raise ValueError(
+                f"{type(self).__name__}: max_images={self.max_images} exceeds the {available} images that validation "
+                f"attacks; lower it, or raise model.init_args.validation_attack_images ({held_out} images are held out)"
+            )
+
+    def start(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
+        """Forget the last epoch, and settle which images count."""
+        self.forget()
+        # Made before the first batch: every process has every metric, also one that sees no image.
+        self.metrics = {attack: self.metric(pl_module.still).to(pl_module.device) for attack in pl_module.attacks}
+        self._first = None
+        if self.max_images is not None:
+            self._first = trainer.datamodule.split_indices(split)[: self.max_images]  # type: ignore[attr-defined]
+
+    def look(self, pl_module: LightningModule, outputs: dict[str, AttackedBatch], *, keep: bool) -> None:
+        """Measure what the evaluation step returned; keep rows and examples if asked to."""
+        for attack, whole in outputs.items():
+            batch = whole
+            if self._first is not None:
+                batch = _rows(whole, torch.isin(whole.indices, self._first.to(whole.indices.device)))
+            if not len(batch.indices):
+                continue
+            with full_precision(pl_module.device.type):
+                columns = self.columns(attack, batch, pl_module.still)
+                self.metrics[attack].update(columns, batch.eligible, batch.attacked)
+                if keep:
+                    rows = {f"{self.measure}/{name}": values.cpu() for name, values in columns.items()}
+                    self.rows.setdefault(attack, []).append({"index": batch.indices.cpu()} | rows)
+                    self.keep_examples(attack, batch, pl_module.still)
+
+    def columns(self, attack: str, batch: AttackedBatch, network: nn.Module) -> dict[str, Tensor]:
+        """Return the quantities of every image, ``nan`` for those that do not count: they cost nothing."""
+        blank = torch.full(batch.indices.shape, torch.nan, dtype=torch.float64, device=batch.indices.device)
+        columns = {name: blank.clone() for name in self.metrics[attack].quantities}
+        if batch.attacked.any():
+            for name, values in self.measure_batch(network, _rows(batch, batch.attacked)).items():
+                columns[name][batch.attacked] = values.double()
+        return columns
+
+    def keep_examples(self, attack: str, batch: AttackedBatch, network: nn.Module) -> None:
+        """Keep the arrays of the first attacked images, as long as examples are wanted."""
+        kept = sum(len(arrays["indices"]) for arrays in self.arrays.get(attack, []))
+        chosen = batch.attacked.nonzero().flatten()[: max(0, self.examples - kept)]
+        if len(chosen):
+            few = _rows(batch, chosen)
+            arrays = {"indices": few.indices} | self.example_arrays(network, few)
+            self.arrays.setdefault(attack, []).append({name: array.cpu() for name, array in arrays.items()})
+
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Log the means."""
+        for attack, metric in self.metrics.items():
+            for quantity, estimate in metric.compute().items():
+                self.log(pl_module, f"{stage}/{attack}/{self.measure}/{quantity}", estimate)
+            self.counts[attack] = metric.counts()
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start over."""
+        self.start(trainer, pl_module, "val")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start over."""
+        self.start(trainer, pl_module, "test")
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure a validation batch."""
+        if self.looks(trainer):
+            self.look(pl_module, outputs, keep=False)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure a test batch."""
+        self.look(pl_module, outputs, keep=True)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log, if this epoch was looked at."""
+        if self.looks(trainer):
+            self.finish(trainer, pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log."""
+        self.finish(trainer, pl_module, "test")
+
+
+def _rows(batch: AttackedBatch, chosen: Tensor) -> AttackedBatch:
+    """Return some rows of a batch."""
+    return AttackedBatch(*(field[chosen] for field in batch))
