@@ -107,7 +107,7 @@ class BatchMonitor(Monitor):
         """Log the means."""
         for attack, metric in self.metrics.items():
             for quantity, estimate in metric.compute().items():
-                self.log(pl_module, f"{stage}/{attack}/{self.measure}/{quantity}", estimate)
+                self.record(pl_module, f"{stage}/{attack}/{self.measure}/{quantity}", estimate)
             self.counts[attack] = metric.counts()
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,17 +1,11 @@
 """Network dissection of units, and their sensitivity to an attack, during training and after it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from advscope.attacks import PGD, Attack
-from advscope.batch import Batch
-from advscope.measures import Dissector
-from advscope.precision import full_precision
 from callbacks.monitor import Monitor
 
 

@@ -59,7 +59,7 @@ class Monitor(Callback):
         """Whether a log key is this monitor's, and not renewed by the last validation."""
         return key.split("/")[2:3] == [self.measure] and key not in self.estimates
 
-    def log(self, pl_module: LightningModule, key: str, estimate: Estimate) -> None:
+    def record(self, pl_module: LightningModule, key: str, estimate: Estimate) -> None:
         """Keep a figure, and log it."""
         self.estimates[key] = estimate
         pl_module.log(key, estimate.value)

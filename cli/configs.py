@@ -1,0 +1,50 @@
+"""Configs as plain values: reading them, laying one over another, and fractions in them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FRACTION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")
+
+
+def with_fractions(value: Any) -> Any:
+    """Return loaded YAML with every ``8/255`` as the number that it stands for."""
+    if isinstance(value, dict):
+        return {key: with_fractions(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_fractions(item) for item in value]
+    # One over 0 stays text: the setting's own type then refuses it by name.
+    if isinstance(value, str) and (match := FRACTION.fullmatch(value)) and float(match[2]):
+        return float(match[1]) / float(match[2])
+    return value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a YAML file's mapping."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no config {path}")
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a mapping (model:, data:, trainer:), got {type(content).__name__}")
+    return content
+
+
+def laid_over(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with an overlay on it: mappings merge, all else is replaced, ``attacks`` as a whole.
+
+    A key that ends in ``+`` appends to a list. Another ``class_path`` drops the settings of the old one.
+    """
+    merged = dict(base)
+    if "class_path" in overlay and overlay["class_path"] != base.get("class_path"):
+        merged.pop("init_args", None)
+        merged.pop("dict_kwargs", None)
+    for key, value in overlay.items():
+        if key.endswith("+"):
+            merged[key[:-1]] = list(merged.get(key[:-1]) or []) + list(value)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "attacks":
+            merged[key] = laid_over(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
