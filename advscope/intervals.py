@@ -1,6 +1,7 @@
 """Figures with their number of observations and 95% interval."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 Z95 = 1.959963984540054
@@ -53,3 +54,33 @@ def mean(total: float, squares: float, n: int, undefined: int = 0) -> Estimate:
     variance = max(0.0, squares - n * centre**2) / (n - 1)
     half = Z95 * math.sqrt(variance / n)
     return Estimate(centre, centre - half, centre + half, n, undefined)
+
+
+def jackknife(value: float, without: Sequence[float], n: int, undefined: int = 0) -> Estimate:
+    """Return a figure with the interval of a delete-one-group jackknife, value +- 1.96 standard errors.
+
+    For figures that are no means of images: ratios of totals, counts of units.
+
+    Args:
+        value: The figure over all images.
+        without: The figure without each group of images in turn, for the groups that hold any.
+        n: Number of images.
+        undefined: Number of images for which the figure is undefined.
+
+    Returns:
+        The interval is ``nan`` where there are fewer than two groups, or one of the figures is.
+
+    References:
+        Efron & Stein, *The Jackknife Estimate of Variance*, Annals of Statistics 9, 1981.
+
+    Example:
+        >>> jackknife(2.0, [1.5, 2.5], n=20)
+        Estimate(value=2.0, low=1.0200180077299732, high=2.979981992270027, n=20, undefined=0)
+    """
+    groups = len(without)
+    if groups < 2 or any(math.isnan(figure) for figure in (value, *without)):
+        return Estimate(value, math.nan, math.nan, n, undefined)
+    centre = sum(without) / groups
+    variance = (groups - 1) / groups * sum((figure - centre) ** 2 for figure in without)
+    half = Z95 * math.sqrt(variance)
+    return Estimate(value, value - half, value + half, n, undefined)

@@ -3,6 +3,7 @@
 from callbacks.activation_bias import ActivationBiasMonitor
 from callbacks.batch_monitor import BatchMonitor
 from callbacks.collapse_guard import CollapseGuard, TrainingCollapsedError
+from callbacks.dissection import DissectionMonitor
 from callbacks.evaluation_record import EvaluationRecord
 from callbacks.interpretability import InterpretabilityMonitor
 from callbacks.monitor import Monitor
@@ -14,6 +15,7 @@ __all__ = [
     "ActivationBiasMonitor",
     "BatchMonitor",
     "CollapseGuard",
+    "DissectionMonitor",
     "EvaluationRecord",
     "InterpretabilityMonitor",
     "Monitor",

@@ -1,11 +1,17 @@
 """Network dissection of units, and their sensitivity to an attack, during training and after it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from torch.nn.functional import interpolate
 
 from advscope.attacks import PGD, Attack
+from advscope.batch import Batch
+from advscope.layers import find_layer
+from advscope.measures import DissectionSettings, dissect
+from advscope.precision import full_precision
 from callbacks.monitor import Monitor
 
 
@@ -53,7 +59,8 @@ class DissectionMonitor(Monitor):
         self.data: Any = data
         self.attack = attack or PGD(eps=4 / 255, step_size=1 / 255, steps=10)
         self.layers = None if layers is None else list(layers)
-        self.settings = {"quantile": quantile, "strict": strict, "union": union, "draws": draws}
+        self.settings = DissectionSettings(quantile, strict, union, draws)
+        self.image_size: tuple[int, int] = (0, 0)
 
     @property
     def attack_name(self) -> str:
@@ -61,22 +68,75 @@ class DissectionMonitor(Monitor):
         return type(self.attack).__name__.lower()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Read the concept data's tables, so that what is wrong with them is said before the first step."""
-        self.data.trainer = trainer
-        if trainer.is_global_zero:
-            self.data.prepare_data()
-        trainer.strategy.barrier("concepts")
-        self.data.setup("test")
+        """Read the concept data and look for the layers, so that what is wrong is said before the first step."""
+        name = type(self.data).__name__
         if not getattr(self.data, "concepts", ()):
             raise ValueError(
-                f"DissectionMonitor: {type(self.data).__name__} carries no concepts; use datamodules.Broden or "
-                "datamodules.ConceptShapes"
+                f"DissectionMonitor: {name} carries no concepts; use datamodules.Broden or datamodules.ConceptShapes"
             )
+        self.data.trainer = trainer
+        # The first process renders or decodes what is not cached yet.
+        if trainer.is_global_zero:
+            self.data.setup("test")
+        trainer.strategy.barrier("concepts")
+        self.data.setup("test")
         available = len(self.data.split_indices("test"))
         if self.max_images is not None and self.max_images > available:
             raise ValueError(
-                f"DissectionMonitor: max_images={self.max_images} exceeds the {available} images of "
-                f"{type(self.data).__name__}; lower it, or leave it out for all of them"
+                f"DissectionMonitor: max_images={self.max_images} exceeds the {available} images of {name}; lower it, "
+                "or leave it out for all of them"
             )
-        # Layers by name are looked for now, not after an epoch.
-        self.dissector(pl_module)
+        for layer in self.layers or ():
+            find_layer(pl_module.network, layer)  # type: ignore[arg-type]
+        self.image_size = trainer.datamodule.image_size  # type: ignore[attr-defined]
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the last epoch, also where this one is not looked at."""
+        self.forget()
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Dissect, if this epoch is looked at."""
+        if self.looks(trainer):
+            self.dissect(pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Dissect."""
+        self.forget()
+        self.dissect(pl_module, "test")
+
+    def dissect(self, pl_module: LightningModule, stage: str) -> None:
+        """Make the passes, and log what they found."""
+        with full_precision(pl_module.device.type):
+            layers = dissect(
+                pl_module.still, ConceptImages(self), self.data.concepts, self.layers, self.attack, self.settings
+            )
+        for layer, found in layers.items():
+            for quantity, estimate in found.figures.items():
+                self.record(pl_module, f"{stage}/{self.attack_name}/{self.measure}/{layer}/{quantity}", estimate)
+            self.units += found.rows(layer)
+        self.counts = {f"{self.attack_name}/{self.measure}": dict(found.counts) for found in layers.values()}
+
+
+class ConceptImages:
+    """A monitor's concept images, at the size that the network is given, as often as they are iterated over.
+
+    Args:
+        monitor: Whose images they are.
+    """
+
+    def __init__(self, monitor: DissectionMonitor) -> None:
+        self.monitor = monitor
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield this process's share, batch by batch."""
+        data, size = self.monitor.data, self.monitor.image_size
+        wanted = data.split_indices("test")[: self.monitor.max_images]
+        for whole in data.loader("test", training=False):
+            chosen = torch.isin(whole.indices, wanted)
+            if not chosen.any():  # the images come in the split's order: none of those that follow is wanted
+                return
+            batch = Batch(*(None if field is None else field[chosen] for field in whole))
+            images = batch.images.float()
+            if images.shape[-2:] != size:
+                images = interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
+            yield batch._replace(images=images)

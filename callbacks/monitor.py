@@ -1,6 +1,6 @@
 """What all monitors share: when they look, and what they hand to the records."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -27,6 +27,7 @@ class Monitor(Callback):
         rows: For each attack the per-image values of a test, batch by batch, with their ``index``.
         arrays: For each attack what figures need of a few images, batch by batch, with their ``indices``.
         shared: What figures need beside that.
+        units: One mapping per unit of a dissected layer.
     """
 
     measure: ClassVar[str]
@@ -48,6 +49,7 @@ class Monitor(Callback):
         self.counts: dict[str, dict[str, int]] = {}
         self.rows: dict[str, list[dict[str, Tensor]]] = {}
         self.arrays: dict[str, list[dict[str, Tensor]]] = {}
+        self.units: list[dict[str, Any]] = []
 
     def looks(self, trainer: Trainer) -> bool:
         """Whether this evaluation epoch is looked at."""

@@ -2,29 +2,46 @@
 
 from advscope.measures.activation_bias import ActivationBias, LayerBias, activation_bias
 from advscope.measures.base import ImageMeans
+from advscope.measures.concept_tally import ConceptTable, ConceptTally, ImageConcepts
 from advscope.measures.correlations import kendall, pearson
+from advscope.measures.dissected_layer import DissectedLayer
+from advscope.measures.dissection import DissectionSettings, dissect
 from advscope.measures.grid import cell_norms, grid_cells, without_cells
 from advscope.measures.interpretability_score import InterpretabilityScore, MaskedShare, interpretability_score
+from advscope.measures.order_statistics import TopQuantile
 from advscope.measures.promotion_suppression import CellEffects, PromotionSuppression, promotion_suppression
 from advscope.measures.robust_accuracy import RobustAccuracy
 from advscope.measures.significance import significant
+from advscope.measures.unit_masks import unit_masks
+from advscope.measures.unit_sensitivity import UnitSensitivity
+from advscope.measures.unit_significance import top_units_p_values
 
 __all__ = [
     "ActivationBias",
     "CellEffects",
+    "ConceptTable",
+    "ConceptTally",
+    "DissectedLayer",
+    "DissectionSettings",
+    "ImageConcepts",
     "ImageMeans",
     "InterpretabilityScore",
     "LayerBias",
     "MaskedShare",
     "PromotionSuppression",
     "RobustAccuracy",
+    "TopQuantile",
+    "UnitSensitivity",
     "activation_bias",
     "cell_norms",
+    "dissect",
     "grid_cells",
     "interpretability_score",
     "kendall",
     "pearson",
     "promotion_suppression",
     "significant",
+    "top_units_p_values",
+    "unit_masks",
     "without_cells",
 ]

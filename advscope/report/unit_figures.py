@@ -1,6 +1,6 @@
 """Units of dissected layers: sensitivity against interpretability, and detectors by category."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np

@@ -1,0 +1,155 @@
+"""Exact order statistics of many columns in two passes, whatever the order, the batches and the processes."""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from advscope.processes import highest, summed
+
+BINS = 1 << 16
+"""Bins per column in each pass: one for each value of 16 bits."""
+
+_MOST = (1 << 31) - 1
+
+
+class Bins(NamedTuple):
+    """Where the first pass found the order statistic of each of ``K`` columns."""
+
+    place: Tensor
+    """The upper 16 bits of its code, int64 ``(K,)``."""
+    rank: Tensor
+    """How many values of that bin are greater, int64 ``(K,)``."""
+
+
+def order_code(values: Tensor) -> Tensor:
+    """Return an integer code of float32 values that has their order, int64 in [0, 2**32), same shape; -0.0 is 0.0.
+
+    Example:
+        >>> codes = order_code(torch.tensor([-torch.inf, -1.0, -0.0, 0.0, 1e-45, torch.inf]))
+        >>> (codes.diff() > 0).tolist()
+        [True, True, False, True, True]
+    """
+    bits = (values.float() + 0.0).view(torch.int32).long()
+    # Negative numbers are stored as sign and magnitude: the greater the magnitude, the lower the code.
+    return torch.where(bits < 0, ~bits & 0x7FFFFFFF, bits + (1 << 31))
+
+
+def from_order_code(codes: Tensor) -> Tensor:
+    """Return the float32 values of codes that :func:`order_code` made."""
+    return torch.where(codes >= 1 << 31, codes - (1 << 31), -1 - codes).to(torch.int32).view(torch.float32)
+
+
+def allowed_above(quantile: float, count: int) -> int:
+    """Return floor(quantile * count), exactly: 0.29 of 100 are 29, which floating point would make 28.
+
+    Example:
+        >>> allowed_above(0.29, 100), int(0.29 * 100)
+        (29, 28)
+    """
+    return int(Fraction(str(quantile)) * count)
+
+
+class TopQuantile:
+    """The top quantile of every column of a stream of values, exactly, in two passes.
+
+    The threshold is the smallest value that at most floor(q n) of a column's n values exceed: its (floor(q n) + 1)-th
+    largest. The first pass counts the upper 16 bits of every value's order-preserving code, the second the lower 16
+    bits within the bin that the first one found. Counts add up, so that neither order, nor batches, nor processes
+    matter; memory is 256 KiB a column (512 KiB beyond 2**31 values), whatever n is.
+
+    Use: :meth:`count` all values, :meth:`locate`, :meth:`count` all values again, :meth:`thresholds`.
+
+    Args:
+        columns: K, the number of columns.
+        quantile: q, in (0, 1).
+        device: Where the values are.
+
+    Raises:
+        ValueError: If ``quantile`` is not in (0, 1), or there are no columns.
+    """
+
+    def __init__(self, columns: int, quantile: float, device: torch.device | str = "cpu") -> None:
+        if not 0 < quantile < 1:
+            raise ValueError(f"quantile must be in (0, 1), got {quantile}")
+        if columns < 1:
+            raise ValueError(f"columns must be at least 1, got {columns}")
+        self.columns = columns
+        self.quantile = quantile
+        self.bins: Bins | None = None
+        self.values = 0
+        self.counts = torch.zeros(columns * BINS, dtype=torch.int32, device=device)
+        self.maximum = torch.full((columns,), -torch.inf, device=device)
+
+    def count(self, values: Tensor) -> None:
+        """Count values, float32 ``(P, K)``.
+
+        Raises:
+            ValueError: If the shape is another, or a value is nan.
+        """
+        if values.ndim != 2 or values.shape[1] != self.columns:
+            raise ValueError(f"values must be (P, {self.columns}), got {tuple(values.shape)}")
+        if values.isnan().any():
+            wrong = int(values.isnan().any(0).nonzero()[0])
+            raise ValueError(f"values of column {wrong} hold nan, which has no place in their order")
+        if not len(values):
+            return
+        self.values += len(values)
+        if self.values > _MOST and self.counts.dtype == torch.int32:
+            self.counts = self.counts.long()
+        codes = order_code(values)
+        column = torch.arange(self.columns, device=values.device)
+        if self.bins is None:
+            self.maximum = self.maximum.maximum(values.amax(0))
+            places = column * BINS + (codes >> 16)
+        else:
+            places = (column * BINS + (codes & 0xFFFF))[codes >> 16 == self.bins.place]
+        places = places.flatten()
+        self.counts.index_add_(0, places, torch.ones_like(places, dtype=self.counts.dtype))
+
+    def locate(self) -> None:
+        """End the first pass: find each column's bin, over all processes.
+
+        Raises:
+            ValueError: If no value was counted.
+        """
+        count = int(summed(torch.tensor(self.values, device=self.counts.device)))
+        if not count:
+            raise ValueError("there are no values to take a quantile of; give at least one image")
+        if count > _MOST:
+            self.counts = self.counts.long()
+        self.maximum = highest(self.maximum)
+        rank = torch.full((self.columns,), allowed_above(self.quantile, count), device=self.counts.device)
+        self.bins = self._descend(rank)
+        self.values = 0
+        self.counts.zero_()
+
+    def thresholds(self) -> Tensor:
+        """Return the thresholds, float32 ``(K,)``, over all processes; ends the second pass.
+
+        Raises:
+            ValueError: If :meth:`locate` was not called, or the second pass saw other values than the first.
+        """
+        if self.bins is None:
+            raise ValueError("thresholds need two passes: call locate() after the first")
+        low = self._descend(self.bins.rank)
+        return from_order_code((self.bins.place << 16) + low.place)
+
+    def release(self) -> None:
+        """Give the memory of the counts back; maximum and quantile stay."""
+        self.counts = self.counts.new_zeros(0)
+
+    def _descend(self, rank: Tensor) -> Bins:
+        """Return in which bin the value lies that ``rank`` others exceed, and how many of its bin exceed it."""
+        counts = summed(self.counts).view(self.columns, BINS)
+        places, ranks = [], []
+        # Column by column: the running sums of all at once would take eight times the memory of the counts.
+        for column, above in zip(counts, rank.tolist(), strict=True):
+            running = column.flip(0).cumsum(0, dtype=torch.int64)
+            if above >= int(running[-1]):
+                raise ValueError("the second pass saw other values than the first: the batches must be the same twice")
+            place = int(torch.searchsorted(running, above, right=True))
+            places.append(BINS - 1 - place)
+            ranks.append(above - (int(running[place - 1]) if place else 0))
+        return Bins(*(torch.tensor(found, dtype=torch.int64, device=self.counts.device) for found in (places, ranks)))
