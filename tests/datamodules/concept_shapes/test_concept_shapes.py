@@ -13,7 +13,7 @@ from datamodules import ConceptShapes
 from datamodules.concept_shapes import concept_shapes
 from datamodules.rendering import CONCEPTS, SHAPES, render
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
