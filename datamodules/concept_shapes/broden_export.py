@@ -82,7 +82,7 @@ def split_of(image: str) -> str:
     """Return the split that Broden puts an image in: by a hash of its path under ``images``, 70% into train.
 
     Example:
-        >>> split_of("ade20k/ADE_train_00003891.jpg"), split_of("concept_shapes/20000001.png")
+        >>> split_of("ade20k/ADE_train_00003891.jpg"), split_of("concept_shapes/20000000.png")
         ('train', 'val')
     """
     start = hashlib.md5(image.encode(), usedforsecurity=False).digest()[:8]
