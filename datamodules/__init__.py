@@ -5,6 +5,7 @@ Each yields :class:`advscope.batch.Batch`: images in [0, 1], labels, and the pla
 
 from datamodules.augmentation import Augmentation, CropFlip
 from datamodules.base import BatchLoader, ImageDataModule, SplitName
+from datamodules.broden import Broden
 from datamodules.cifar10 import CIFAR10
 from datamodules.concept_shapes import ConceptShapes
 from datamodules.imagenet import ImageNet
@@ -14,6 +15,7 @@ __all__ = [
     "CIFAR10",
     "Augmentation",
     "BatchLoader",
+    "Broden",
     "ConceptShapes",
     "CropFlip",
     "ImageDataModule",

@@ -17,6 +17,10 @@ _ATTEMPTS = 10
 _RATIOS = (3 / 4, 4 / 3)
 
 
+class BrokenFileError(ValueError):
+    """An image file that cannot be decoded, or that holds what it must not; the message names it in one line."""
+
+
 class Draws(NamedTuple):
     """Random numbers in [0, 1) that decide the crops of ``N`` images; each row makes ten attempts."""
 
@@ -84,7 +88,7 @@ def read_rgb(path: str) -> Image.Image:
     """Return an image file decoded as RGB.
 
     Raises:
-        ValueError: If it cannot be decoded; names the file in one line.
+        BrokenFileError: If it cannot be decoded; names the file in one line.
     """
     try:
         with Image.open(path) as image:
@@ -92,4 +96,4 @@ def read_rgb(path: str) -> Image.Image:
     # PIL reports damage by all of these, by the format.
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is no readable image ({reason}): replace or remove it") from error
+        raise BrokenFileError(f"{path} is no readable image ({reason}): replace or remove it") from error

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule, SplitName, hold_out
 from datamodules.class_folders import Classes, ImageFiles, class_folders, read_classes, scan
-from datamodules.image_file_loader import ImageFileLoader, Preprocessing
+from datamodules.decoding_loader import DecodingLoader
+from datamodules.image_file_decoder import ImageFileDecoder, Preprocessing
 
 
 class ImageNet(ImageDataModule):
@@ -132,13 +133,12 @@ class ImageNet(ImageDataModule):
             digest.update(bytes(files.paths[place]) + f"\0{size}\0{int(files.labels[place])}\n".encode())
         return digest.hexdigest()
 
-    def loader(self, name: SplitName, *, training: bool) -> ImageFileLoader:
+    def loader(self, name: SplitName, *, training: bool) -> DecodingLoader:
         """Return a loader of a split: shuffled and augmented for training, else in the fixed order."""
-        return ImageFileLoader(
+        return DecodingLoader(
             self,
-            self.files(name),
             self.split_indices(name),
-            self.preprocessing,
+            ImageFileDecoder(self.files(name), self.preprocessing, self.seed, training),
             training=training,
             num_workers=self.num_workers,
             start_method=self.start_method,

@@ -17,7 +17,8 @@ from datamodules.in_memory import InMemoryDataModule, Split
 from datamodules.rendering import CONCEPTS, SHAPES, Rendered, fingerprint, render_split
 
 _MOST = 10_000_000
-_OFFSETS: dict[SplitName, int] = {"train": 0, "val": _MOST, "test": 2 * _MOST}
+OFFSETS: dict[SplitName, int] = {"train": 0, "val": _MOST, "test": 2 * _MOST}
+"""Index of the first picture of each split."""
 
 
 class ConceptShapes(InMemoryDataModule):
@@ -122,7 +123,7 @@ class ConceptShapes(InMemoryDataModule):
         return self.root / f"{split}-{'-'.join(settings)}.npz"
 
     def _indices(self, split: SplitName) -> np.ndarray:
-        return np.arange(self.counts[split], dtype=np.int64) + _OFFSETS[split]
+        return np.arange(self.counts[split], dtype=np.int64) + OFFSETS[split]
 
     def _rendered(self, split: SplitName) -> Rendered:
         path = self.cache_file(split)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import ConceptShapes, concept_shapes
+from datamodules import ConceptShapes
+from datamodules.concept_shapes import concept_shapes
 from datamodules.rendering import CONCEPTS, SHAPES, render
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
