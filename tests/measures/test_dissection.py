@@ -1,0 +1,341 @@
+"""Tests of network dissection: against a plain-loop twin, planted truth, and whatever order, batch and process."""
+
+import csv
+import math
+
+import pytest
+import torch
+import torch.multiprocessing
+from torch import Tensor, distributed, nn
+from torch.nn.functional import interpolate
+
+from advscope.attacks import PGD
+from advscope.batch import Batch
+from advscope.concepts import Concept
+from advscope.frozen import MicroBatched
+from advscope.measures import ConceptTable, ConceptTally, DissectionSettings, dissect, unit_masks
+from datamodules import ConceptShapes
+
+CONCEPTS = (
+    Concept(3, "red-c", "color"),
+    Concept(5, "sky", "object"),
+    Concept(6, "tree", "object"),
+    Concept(9, "wheel", "part"),
+    Concept(12, "street-s", "scene"),
+    Concept(20, "never", "material"),
+)
+
+
+class Small(nn.Module):
+    """Two layers of maps (ReLU6 and ReLU, some units dead or saturated) and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
+        self.act1 = nn.ReLU6()
+        self.conv2 = nn.Conv2d(6, 8, 3, stride=2, padding=1)
+        self.act2 = nn.ReLU()
+        self.head = nn.Linear(8, 4)
+        generator = torch.Generator().manual_seed(5)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.7
+        self.conv1.bias.data[0] = -50.0  # dead
+        self.conv1.bias.data[1] = 50.0  # always 6
+        self.conv2.weight.data[:, 1] *= 0.02  # which must not decide the prediction
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.act2(self.conv2(self.act1(self.conv1(images))))
+        return self.head(features.mean((2, 3)))
+
+
+LAYERS = ("act1", "act2", "head")
+
+
+def annotated(count: int = 23) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(count, 3, 8, 8, generator=generator)
+    concepts = torch.zeros(count, 3, 4, 4, dtype=torch.int16)
+    for layer, numbers in enumerate(([0, 3], [0, 5, 6], [0, 9, 5])):
+        drawn = torch.tensor(numbers)[torch.randint(len(numbers), (count, 4, 4), generator=generator)]
+        concepts[:, layer] = drawn.short()
+    concepts[::5] = 0
+    whole = torch.tensor([0, 12, 6])[torch.randint(3, (count, 2), generator=generator)].short()
+    labels = torch.where(torch.arange(count) % 3 > 0, -1, torch.randint(4, (count,), generator=generator))
+    return Batch(images, labels, torch.arange(count) + 100, concepts, whole)
+
+
+def split(batch: Batch, sizes: list[int], order: Tensor | None = None) -> list[Batch]:
+    rows = torch.arange(len(batch.images)) if order is None else order
+    return [Batch(*(field[part] for field in batch)) for part in rows.split(sizes)]
+
+
+def attack() -> PGD:
+    return PGD(eps=0.5, step_size=0.2, steps=5)
+
+
+def twin(network: nn.Module, batch: Batch, layer: str, settings: DissectionSettings) -> dict[str, object]:
+    """Compute everything image by image, unit by unit, pixel by pixel, from the definitions."""
+    count = len(batch.images)
+
+    def maps(images: Tensor) -> Tensor:
+        kept = {}
+        handle = network.get_submodule(layer).register_forward_hook(lambda _, __, out: kept.update(out=out.clone()))
+        with torch.no_grad():
+            logits = network(images)
+        handle.remove()
+        out = kept["out"]
+        return (out[:, :, None, None] if out.ndim == 2 else out), logits
+
+    clean, logits = maps(batch.images)
+    labels = torch.where(batch.labels < 0, logits.argmax(1), batch.labels)
+    adversarials = attack()(network, batch.images, labels, indices=batch.indices)
+    moved, adversarial_logits = maps(adversarials)
+    attacked = (logits.argmax(1) == labels) & (adversarial_logits.argmax(1) != labels)
+    units = clean.shape[1]
+    thresholds = []
+    for unit in range(units):
+        values = sorted(clean[:, unit].flatten().tolist(), reverse=True)
+        thresholds.append(values[math.floor(settings.quantile * len(values) + 1e-9)])
+
+    def mask(value: Tensor, unit: int) -> set[tuple[int, int]]:
+        scaled = interpolate(value[None, None], (4, 4), mode="bilinear", align_corners=False)[0, 0].tolist()
+        on = (lambda s, t: s > t) if settings.strict else (lambda s, t: s >= t)
+        limit = thresholds[unit]
+        return {(row, column) for row in range(4) for column in range(4) if on(scaled[row][column], limit)}
+
+    def pixels(image: int, number: int) -> set[tuple[int, int]]:
+        if number in batch.image_concepts[image].tolist():
+            return {(row, column) for row in range(4) for column in range(4)}
+        layers = batch.concepts[image].tolist()
+        return {
+            (row, column)
+            for row in range(4)
+            for column in range(4)
+            if any(one[row][column] == number for one in layers)
+        }
+
+    iou, v, v_all = [], [], []
+    for unit in range(units):
+        masks = [mask(clean[image, unit], unit) for image in range(count)]
+        line = []
+        for concept in CONCEPTS:
+            met = union = 0
+            for image in range(count):
+                where = pixels(image, concept.number)
+                category = any(pixels(image, one.number) for one in CONCEPTS if one.category == concept.category)
+                active = masks[image] if settings.union == "all" or category else set()
+                met += len(active & where)
+                union += len(active | where)
+            line.append(met / union if union else math.nan)
+        iou.append(line)
+        roots = [math.sqrt(len(masks[image] ^ mask(moved[image, unit], unit))) for image in range(count)]
+        v_all.append(sum(roots) / count)
+        chosen = [root for root, counts in zip(roots, attacked.tolist(), strict=True) if counts]
+        v.append(sum(chosen) / len(chosen))
+    return {"thresholds": thresholds, "iou": iou, "v": v, "v_all": v_all, "attacked": int(attacked.sum())}
+
+
+@pytest.mark.parametrize("union", ["all", "category"])
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_everything_equals_a_plain_loop_twin(layer: str, strict: bool, union: str) -> None:
+    network, batch = Small().eval(), annotated()
+    settings = DissectionSettings(quantile=0.2, strict=strict, union=union, draws=50)
+    found = dissect(network, split(batch, [10, 10, 3]), CONCEPTS, LAYERS, attack(), settings)[layer]
+    wanted = twin(network, batch, layer, settings)
+    assert found.thresholds.tolist() == pytest.approx(wanted["thresholds"], rel=1e-6)
+    assert found.counts["attacked"] == wanted["attacked"]
+    # "never" is on no pixel: it is no part of any mean.
+    for unit, line in enumerate(wanted["iou"]):
+        present = line[:-1]
+        assert found.interpretability[unit] == pytest.approx(sum(present) / len(present), abs=1e-12)
+        assert found.iou[unit].value == pytest.approx(max(present), abs=1e-12)
+        assert found.best[unit] == CONCEPTS[present.index(max(present))]
+    assert [estimate.value for estimate in found.sensitivity] == pytest.approx(wanted["v"], abs=1e-8)
+    assert [estimate.value for estimate in found.sensitivity_all] == pytest.approx(wanted["v_all"], abs=1e-8)
+    detected = [max(line[:-1]) > 0.04 for line in wanted["iou"]]
+    assert found.figures["detectors"].value == sum(detected)
+    for category in ("color", "object", "part", "scene", "material"):
+        best = [concept.category == category for concept in found.best]
+        number = sum(one and other for one, other in zip(detected, best, strict=True))
+        assert found.figures[f"detectors_{category}"].value == number
+
+
+def equal(one: object, other: object) -> bool:
+    rows = [
+        [tuple(row.values()) for layer, found in each.items() for row in found.rows(layer)] for each in (one, other)
+    ]
+    figures = [{layer: dict(found.figures) for layer, found in each.items()} for each in (one, other)]
+    return repr(rows[0]) == repr(rows[1]) and repr(figures[0]) == repr(figures[1])
+
+
+def test_batches_and_order_change_no_bit() -> None:
+    network, batch = MicroBatched(Small().eval(), 4), annotated()
+    settings = DissectionSettings(quantile=0.2, draws=100)
+    whole = dissect(network, [batch], CONCEPTS, LAYERS, attack(), settings)
+    order = torch.randperm(23, generator=torch.Generator().manual_seed(1))
+    for sizes, shuffled in (([1] * 23, None), ([7, 16], order)):
+        assert equal(whole, dissect(network, split(batch, sizes, shuffled), CONCEPTS, LAYERS, attack(), settings))
+
+
+def work(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    # Every other image, as the loaders share them out; uneven last batches.
+    rows = torch.arange(23)[rank::2]
+    batches = split(annotated(), [5, 5, len(rows) - 10], rows) if rank == 0 else split(annotated(), [8, 3], rows)
+    found = dissect(
+        MicroBatched(Small().eval(), 4), batches, CONCEPTS, LAYERS, attack(), DissectionSettings(0.2, draws=100)
+    )
+    torch.save(found, f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_bits_of_one(tmp_path) -> None:
+    torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
+    torch.set_num_threads(1)
+    alone = dissect(
+        MicroBatched(Small().eval(), 4), [annotated()], CONCEPTS, LAYERS, attack(), DissectionSettings(0.2, draws=100)
+    )
+    for rank in (0, 1):
+        assert equal(alone, torch.load(tmp_path / f"{rank}.pt", weights_only=False))
+
+
+def test_dead_and_saturated_units_are_counted_and_set_apart() -> None:
+    found = dissect(Small().eval(), [annotated()], CONCEPTS, ["act1"], settings=DissectionSettings(0.2, draws=10))[
+        "act1"
+    ]
+    assert found.kinds[:2] == ("maximum", "maximum")
+    assert found.thresholds[:2].tolist() == [0.0, 6.0]
+    zero = sum(float(value) == 0 for value in found.thresholds)
+    assert found.figures["units_zero"].value == zero
+    assert found.figures["units_maximum"].value >= 2
+    regular = [unit for unit, kind in enumerate(found.kinds) if kind == "regular"]
+    detectors = [found.iou[unit].value > 0.04 for unit in regular]
+    assert found.figures["detectors_regular"].value == sum(detectors)
+    mean = found.interpretability[regular].mean()
+    assert found.figures["interpretability_regular"].value == pytest.approx(float(mean))
+    # S > T masks nothing there, so nothing is met.
+    assert found.interpretability[:2].tolist() == [0, 0]
+    # Without an attack sensitivity is undefined.
+    assert all(math.isnan(one.value) and one.n == 0 for one in found.sensitivity)
+
+
+class Planted(nn.Module):
+    """One unit answers inside a concept, the stronger the more to the right; the other is noise."""
+
+    def __init__(self, number: int, data: ConceptShapes) -> None:
+        super().__init__()
+        split = data.split("test")
+        inside = (split.concepts == number).any(1).float()
+        self.size = inside.shape[-1]
+        self.known = {
+            image.float().div(255).numpy().tobytes(): mask for image, mask in zip(split.images, inside, strict=True)
+        }
+        self.unit = nn.Identity()
+        self.share = float(inside.mean())
+
+    def forward(self, images: Tensor) -> Tensor:
+        masks = torch.stack([self.known[image.contiguous().numpy().tobytes()] for image in images])
+        graded = masks * (1 + torch.arange(self.size) / self.size)
+        noise = images[:, 0]
+        maps = self.unit(torch.stack([graded, noise], dim=1))
+        return maps.mean((2, 3))
+
+
+@pytest.mark.parametrize("name", ["petal", "wheel", "cup"])
+def test_a_unit_planted_on_a_concept_is_found(name: str) -> None:
+    data = ConceptShapes(root=None, train=1, val=1, test=100)
+    data.setup("test")
+    concept = next(one for one in data.concepts if one.name == name)
+    network = Planted(concept.number, data)
+    assert 0 < network.share <= 0.05
+    batches = list(data.test_dataloader())
+    found = dissect(network, batches, data.concepts, ["unit"], settings=DissectionSettings(quantile=0.05, draws=10))
+    planted, _ = found["unit"].best
+    assert planted == concept
+    assert found["unit"].iou[0].value > 0.9
+    assert found["unit"].iou[1].value < 0.5
+    # The object of the same shape covers more: the part is not mistaken for it.
+    assert found["unit"].kinds[0] in ("zero", "regular")
+
+
+def test_the_network_is_left_as_found() -> None:
+    network = Small().train()
+    network.head.eval()
+    network.conv1.weight.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    state = torch.get_rng_state()
+    dissect(network, [annotated()], CONCEPTS, LAYERS, attack(), DissectionSettings(0.2, draws=10))
+    assert network.training
+    assert not network.head.training
+    assert not network.conv1.weight.requires_grad
+    assert network.conv2.weight.requires_grad
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_the_interval_is_that_of_leaving_groups_out() -> None:
+    batch = annotated(40)
+    found = dissect(Small().eval(), [batch], CONCEPTS, ["act2"], settings=DissectionSettings(0.2, draws=10))["act2"]
+    table = ConceptTable(CONCEPTS)
+    kept = {}
+    network = Small().eval()
+    network.act2.register_forward_hook(lambda _, __, out: kept.update(out=out))
+    with torch.no_grad():
+        network(batch.images)
+    masks = unit_masks(kept["out"], found.thresholds, (4, 4))
+    concepts = table.of_images(batch.concepts, batch.image_concepts)
+    without = []
+    for group in range(10):
+        rows = (batch.indices % 10 != group).nonzero().flatten()
+        tally = ConceptTally(8, table)
+        tally.count(masks[rows], [concepts[row] for row in rows.tolist()], batch.indices[rows])
+        without.append(tally.iou()[0, CONCEPTS.index(found.best[0])].item())
+    centre = sum(without) / 10
+    error = math.sqrt(9 / 10 * sum((value - centre) ** 2 for value in without))
+    estimate = found.iou[0]
+    assert estimate.high - estimate.value == pytest.approx(1.959963984540054 * error, rel=1e-9)
+    assert estimate.n == 40
+
+
+def test_counts_reproduce_published_scores(shared) -> None:
+    path = shared / "data/broden/netdissect_results"
+    (table,) = path.glob("*.csv")
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    categories = [name.removesuffix("-label") for name in rows[0] if name.endswith("-label")]
+    compared = 0
+    for row in rows:
+        for category in categories:
+            met, active, truth = (float(row[f"{category}-{part}"]) for part in ("intersect", "activation", "truth"))
+            tally = ConceptTally(1, ConceptTable([Concept(1, "x", category)]))
+            tally.intersections[0, 0, 0], tally.concept_areas[0, 0] = int(met), int(truth)
+            tally.category_areas[0, 0, 0] = int(active)
+            if active + truth > 0:
+                assert float(tally.iou("category")[0, 0]) == pytest.approx(float(row[f"{category}-iou"]), abs=1e-9)
+                compared += 1
+    assert compared > 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layers": ["nowhere"]}, "no layer 'nowhere'"),
+        ({"layers": []}, "layers is empty: name layers"),
+        ({"batches": []}, "there are no images to dissect with"),
+        ({"concepts": CONCEPTS[:3]}, "an image bears label (9|12), which is not among the 3 concepts given"),
+        ({"concepts": ()}, "one or more labels with different numbers from 1"),
+        ({"concepts": (CONCEPTS[0], CONCEPTS[0])}, "one or more labels with different numbers from 1"),
+        ({"batches": [annotated()._replace(concepts=None)]}, "a batch has no concepts"),
+        ({"settings": DissectionSettings(quantile=1.0)}, r"quantile must be in \(0, 1\), got 1.0"),
+        ({"settings": DissectionSettings(union="some")}, 'union must be "all" or "category"'),
+        ({"batches": [annotated()._replace(images=torch.full((23, 3, 8, 8), torch.nan))]}, "layer 'act1': .*hold nan"),
+    ],
+)
+def test_what_is_not_allowed_is_named(change: dict[str, object], message: str) -> None:
+    given = {"batches": [annotated()], "concepts": CONCEPTS, "layers": LAYERS, **change}
+    with pytest.raises(ValueError, match=message):
+        dissect(Small().eval(), **given)  # type: ignore[arg-type]
