@@ -1,12 +1,13 @@
 """The plots of the runs' figures: accuracies, PSR shares, IS with its chance level, bias by layer."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from advscope.intervals import Estimate
 from advscope.report.bias_figure import bias_curve, merged_layers
 from advscope.report.comparison import STAGE
-from advscope.report.page.plot import Plot, by_category, describe, estimates_trace, plot_text
+from advscope.report.page.plot import Plot, by_category, describe, estimates_trace, number, plot_text
 from advscope.report.page.run_style import run_style
 from advscope.report.run_results import RunResults
 
@@ -36,6 +37,7 @@ def interpretability_plot(runs: Sequence[RunResults], attack: str) -> Plot | Non
     if not _has(runs, keys):
         return None
     plot = _by_run(runs, keys, "interpretability score")
+    ends = []
     for position, run in enumerate(runs):
         levels = [run.figures.get(f"{STAGE}/{attack}/is/chance_{name}") for name in _MAPS]
         trace = estimates_trace(position, run.name, list(keys), levels)
@@ -44,6 +46,12 @@ def interpretability_plot(runs: Sequence[RunResults], attack: str) -> Plot | Non
             "customdata": [["" if level is None else f"chance level {describe(level)}"] for level in levels],
         }
         plot["data"].append({name: value for name, value in trace.items() if name != "error_y"})
+        figures = [*levels, *(run.figures.get(key) for key in keys.values())]
+        ends += [end for figure in figures if figure is not None for end in figure[:3] if math.isfinite(end)]
+    # Scores stand close to their chance level, far from 0: an axis from 0 would show neither apart.
+    if ends:
+        pad = 0.15 * (max(ends) - min(ends) or 0.1)
+        plot["layout"]["yaxis"] |= {"range": [number(min(ends) - pad), number(max(ends) + pad)]}
     return plot
 
 

@@ -333,7 +333,8 @@
       if (!all && !panels().main[place]) return [];
       const values = image.runs.map((fate) => fate?.values[place] ?? null);
       const differences = values.slice(1).map((value) => (value === null || values[0] === null ? null : value - values[0]));
-      return [make("tr", {}, cell("th", name, "row"), ...values.map((value) => cell("td", show(value))),
+      const label = make("th", { scope: "row" }, ...name.split(/(?<=[/._])/).flatMap((part) => [part, make("wbr")]));
+      return [make("tr", {}, label, ...values.map((value) => cell("td", show(value))),
         ...differences.map((value) => cell("td", value > 0 ? `+${show(value)}` : show(value))))];
     });
     byId("values").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));

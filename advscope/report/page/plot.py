@@ -75,6 +75,8 @@ def estimates_trace(
         "marker": {"color": look.colour, "symbol": look.symbol, "size": 10},
         "line": {"color": look.colour, "dash": look.dash, "width": 2},
         "offsetgroup": str(run),
+        # A mark at 0 is drawn whole.
+        "cliponaxis": False,
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The tables of the page: HTML that is complete before any script runs."""
 
 import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def settings_table(runs: Sequence[RunResults]) -> str:
     for key in keys:
         found = [settings.get(key, UNSET) for settings in flat]
         if any(value != found[0] for value in found):
-            rows.append((_escape(key), [_escape(value) for value in found]))
+            rows.append((_breakable(key), [_escape(value) for value in found]))
     heads = [_run_name(position, run.name) for position, run in enumerate(runs)]
     return _table(["setting", *heads], rows, escaped=True) if rows else ""
 
@@ -90,7 +91,7 @@ def _row(line: Line) -> str:
     cells += "".join(f"<td>{_difference(difference)}</td>" for difference in line.differences)
     more = "" if line.main else " class=more"
     # One body a row: what belongs to the long table alone is hidden as a whole.
-    return f"<tbody{more}><tr><th scope=row>{_escape(label_in_section(line))}</th>{cells}</tr></tbody>"
+    return f"<tbody{more}><tr><th scope=row>{_breakable(label_in_section(line))}</th>{cells}</tr></tbody>"
 
 
 def _figure(figure: Estimate | None) -> str:
@@ -107,12 +108,12 @@ def _difference(difference: Estimate | None) -> str:
         return f"<span class=none>{UNSET}</span>"
     sign = "+" if difference.value > 0 else ""
     shown = f"{sign}{show_number(difference.value)}"
-    small = f"{_interval(difference)}<small>n = {difference.n}</small>"
     if not leaves_out_zero(difference):
-        return f"<span>{shown}</span> {small}"
+        return f"<span>{shown}</span> {_interval(difference)}<small>n = {difference.n}</small>"
     up = difference.value > 0
     word = "\N{BLACK UP-POINTING TRIANGLE} above 0" if up else "\N{BLACK DOWN-POINTING TRIANGLE} below 0"
-    return f"<b>{shown}</b> {small}<mark class={'up' if up else 'down'}>{word}</mark>"
+    mark = f"<mark class={'up' if up else 'down'}>{word}</mark>"
+    return f"<b>{shown}</b> {_interval(difference)}<small>{mark} n = {difference.n}</small>"
 
 
 def _interval(figure: Estimate) -> str:
@@ -148,6 +149,11 @@ def _table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], esca
         f"<tr><th scope=row>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for name, cells in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _breakable(name: str) -> str:
+    """Return a log key or a setting's name as HTML that can go on in a new line behind each of its parts."""
+    return re.sub(r"([/._])", r"\1<wbr>", _escape(name))
 
 
 def _escape(text: Any) -> str:

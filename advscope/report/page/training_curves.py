@@ -76,6 +76,7 @@ def training_plots(runs: Sequence[RunResults]) -> tuple[dict[str, Plot], list[st
                     "y": [number(value) for _, value in points],
                     "hovertemplate": "%{fullData.name}<br>epoch %{x}: %{y}<extra></extra>",
                     "marker": {"color": look.colour, "symbol": look.symbol, "size": 7},
+                    "cliponaxis": False,
                     "line": {"color": look.colour, "dash": look.dash, "width": 2},
                 }
             )

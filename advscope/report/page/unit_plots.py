@@ -94,7 +94,10 @@ def detector_plots(runs: Sequence[RunResults], units: Sequence[Units | None]) ->
                     "hovertemplate": (
                         "%{fullData.name}<br>%{x}: %{y} detectors among %{customdata} units<extra></extra>"
                     ),
-                    "marker": {"color": look.colour, "pattern": {"shape": look.pattern, "fgcolor": "#ffffff"}},
+                    "marker": {
+                        "color": look.colour,
+                        "pattern": {"shape": look.pattern, "fgcolor": "#ffffff", "fillmode": "overlay"},
+                    },
                 }
             )
         plots[layer] = by_category(traces, "detectors", categories)
