@@ -13,6 +13,7 @@ import train
 
 FOLDER = Path("runs/demo")
 OBJECTIVES = ("natural", "madry")
+PAGE = FOLDER / "compare.html"
 OVERLAY = "configs/evaluation/demo.yaml"
 
 
@@ -30,8 +31,10 @@ def main() -> None:
             train.main(["--config", config, "--run", str(run), f"--resume={str(begun).lower()}"])
         print(f"[{2 * number + 2}/5] evaluation: python evaluate.py --run {run} --config {OVERLAY}", flush=True)
         evaluate.main(["--run", str(run), "--config", OVERLAY])
-    print(f"[5/5] comparison: python compare.py {' '.join(map(str, runs))} --evaluation demo", flush=True)
-    compare.main([*map(str, runs), "--evaluation", "demo"])
+    words = [*map(str, runs), "--evaluation", "demo", "--out", str(PAGE)]
+    print(f"[5/5] comparison: python compare.py {' '.join(words)}", flush=True)
+    compare.main(words)
+    print(f"Both runs side by side, and image by image: open {PAGE} in a browser.")
     print(f"Figures: {', '.join(f'{run}/results/demo/figures' for run in runs)}")
     print(f"The demo took {time.perf_counter() - start:.0f} s.")
 

@@ -10,8 +10,10 @@ from advscope.report.example_figure import example_figure
 from advscope.report.examples import attacks_of, load_examples, save_examples
 from advscope.report.figure_style import save_figure
 from advscope.report.image_rows import read_columns, read_rows, write_rows
+from advscope.report.page import to_html
 from advscope.report.ratio_figure import ratio_figure
 from advscope.report.summary import estimate, read_summary, write_summary
+from advscope.report.unit_rows import read_units, write_units
 
 __all__ = [
     "Comparison",
@@ -31,12 +33,15 @@ __all__ = [
     "read_columns",
     "read_rows",
     "read_summary",
+    "read_units",
     "save_examples",
     "save_figure",
     "save_figures",
     "to_csv",
+    "to_html",
     "to_markdown",
     "to_rich",
     "write_rows",
     "write_summary",
+    "write_units",
 ]

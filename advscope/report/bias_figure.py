@@ -60,7 +60,7 @@ def bias_figure(curves: Mapping[str, Curve], title: str = "") -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    layers = _merged([list(curve) for curve in curves.values()])
+    layers = merged_layers([list(curve) for curve in curves.values()])
     if not layers:
         raise ValueError("the figures hold no activation bias; add callbacks.ActivationBiasMonitor to the evaluation")
     panels = [
@@ -108,7 +108,7 @@ def _draw_line(axis: Any, name: str, figures: Sequence[Estimate | None], positio
     )
 
 
-def _merged(orders: list[list[str]]) -> list[str]:
+def merged_layers(orders: list[list[str]]) -> list[str]:
     """Return all layers in one order: a layer that only a later curve has stands behind its neighbour there."""
     merged: list[str] = []
     for order in orders:

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from advscope.intervals import Estimate
-from advscope.report.image_rows import FIXED, read_columns
-from advscope.report.paired_differences import Rows, accuracy_differences, measure_differences
-from advscope.report.summary import estimate, read_summary
+from advscope.report.paired_differences import accuracy_differences, measure_differences
+from advscope.report.run_results import RunResults, read_all
 
 STAGE = "test"
 _MEASURES = ("psr", "is", "bias")
@@ -46,16 +45,6 @@ class Comparison(NamedTuple):
     """What a reader must know: attacks that not every run has, or that differ in their settings."""
 
 
-class _Run(NamedTuple):
-    """One run's results, read."""
-
-    name: str
-    summary: dict[str, Any]
-    figures: dict[str, Estimate]
-    attacks: Rows
-    columns: list[str]
-
-
 def compare(runs: Sequence[str | Path], evaluation: str = "standard") -> Comparison:
     """Compare runs by one evaluation of each.
 
@@ -76,14 +65,13 @@ def compare(runs: Sequence[str | Path], evaluation: str = "standard") -> Compari
         ValueError: If fewer than one run is given, or one twice, or the runs were evaluated on different data or have
             no image in common.
     """
-    folders = [Path(run) for run in runs]
-    if not folders:
-        raise ValueError("compare needs at least one run; give the folders of trainings")
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        raise ValueError(f"a run is given twice among {', '.join(map(str, folders))}; give each once")
-    read = [_read(folder, evaluation) for folder in folders]
-    _refuse_other_data(read, folders)
-    names = _names(read, folders)
+    return compare_results(read_all(runs, evaluation))
+
+
+def compare_results(read: Sequence[RunResults]) -> Comparison:
+    """Compare runs whose results are read already; as :func:`compare` otherwise."""
+    _refuse_other_data(read)
+    names = tuple(run.name for run in read)
     attacks = sorted({name for run in read for name in run.attacks})
     order = list(dict.fromkeys(name for run in read for name in run.columns))
     keys = {key for run in read for key in run.figures}
@@ -93,7 +81,7 @@ def compare(runs: Sequence[str | Path], evaluation: str = "standard") -> Compari
     lines = [
         Line(
             key=key,
-            main=_MAIN.search(key) is not None,
+            main=is_main(key),
             figures=tuple(run.figures.get(key) for run in read),
             differences=differences.get(key, (None,) * (len(read) - 1)),
         )
@@ -101,33 +89,17 @@ def compare(runs: Sequence[str | Path], evaluation: str = "standard") -> Compari
     ]
     data = read[0].summary["data"]
     described = f"{data['name']} {data['split']}, n = {data['n']}"
-    return Comparison(evaluation, described, names, tuple(lines), _notes(read, names, attacks))
+    return Comparison(read[0].summary["name"], described, names, tuple(lines), _notes(read, names, attacks))
 
 
-def _read(folder: Path, evaluation: str) -> _Run:
-    """Read one run's results."""
-    results = folder / "results" / evaluation
-    if not (results / "summary.json").is_file():
-        named = "" if evaluation == "standard" else f" (with the overlay that is named {evaluation})"
-        made = sorted(path.parent.name for path in folder.glob("results/*/summary.json"))
-        others = f"; it has {', '.join(made)}" if made else ""
-        raise FileNotFoundError(
-            f"{results} holds no summary.json; make it with `python evaluate.py --run {folder}`{named}{others}"
-        )
-    summary = read_summary(results / "summary.json")
-    columns = read_columns(results / "images.csv")
-    attacks = {str(name): columns["attack"] == name for name in np.unique(columns["attack"])}
-    return _Run(
-        name=summary["run"]["name"],
-        summary=summary,
-        figures={key: estimate(fields) for key, fields in summary["figures"].items()},
-        attacks={name: {key: column[here] for key, column in columns.items()} for name, here in attacks.items()},
-        columns=[name for name in columns if name not in FIXED],
-    )
+def is_main(key: str) -> bool:
+    """Return whether a figure, or a column of the per-image rows, belongs to the short table."""
+    return _MAIN.search(key) is not None
 
 
-def _refuse_other_data(runs: list[_Run], folders: list[Path]) -> None:
+def _refuse_other_data(runs: Sequence[RunResults]) -> None:
     """Refuse runs whose images are not the same."""
+    folders = [run.folder for run in runs]
     for run, folder in zip(runs[1:], folders[1:], strict=True):
         one, other = (
             f"{data['name']} {data['split']} (checksum {data['sha256'][:12]})"
@@ -147,14 +119,6 @@ def _refuse_other_data(runs: list[_Run], folders: list[Path]) -> None:
         )
 
 
-def _names(runs: list[_Run], folders: list[Path]) -> tuple[str, ...]:
-    """Return the runs' names, with their folders where two are alike."""
-    names = [run.name for run in runs]
-    return tuple(
-        name if names.count(name) == 1 else f"{name} ({folder})" for name, folder in zip(names, folders, strict=True)
-    )
-
-
 def _place(key: str, columns: list[str]) -> tuple[Any, ...]:
     """Return what figures are sorted by: accuracies first, then measure by measure, each attack's in column order."""
     _, attack, name = (*key.split("/", 2), "", "")[:3]
@@ -167,7 +131,7 @@ def _place(key: str, columns: list[str]) -> tuple[Any, ...]:
     return (1, rank, attack, columns.index(name) if name in columns else len(columns), natural)
 
 
-def _notes(runs: list[_Run], names: tuple[str, ...], attacks: list[str]) -> tuple[str, ...]:
+def _notes(runs: Sequence[RunResults], names: tuple[str, ...], attacks: list[str]) -> tuple[str, ...]:
     """Say what makes figures less comparable than they look."""
     notes = []
     for attack in attacks:

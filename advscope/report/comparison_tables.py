@@ -69,15 +69,15 @@ def to_rich(comparison: Comparison, everything: bool = False) -> "Table":
         table.add_column(escape(heading), justify="right", overflow="fold")
     shown = _shown(comparison, everything)
     for before, line, after in zip([None, *shown], shown, [*shown[1:], None], strict=False):
-        group = _group(line)
-        if before is None or _group(before) != group:
+        group = section_of(line)
+        if before is None or section_of(before) != group:
             table.add_row(f"[bold]{escape(group)}[/bold]")
         cells = []
         for cell in _cells(line):
             # An interval without blanks stays on one line.
             text = escape(cell.replace(", ", ","))
             cells.append(f"[bold]{text}[/bold]" if cell.endswith("*") else text)
-        table.add_row(escape(_label(line)), *cells, end_section=after is None or _group(after) != group)
+        table.add_row(escape(label_in_section(line)), *cells, end_section=after is None or section_of(after) != group)
     return table
 
 
@@ -93,6 +93,11 @@ def show_number(value: float) -> str:
     if value == 0 or 0.001 <= abs(value) < 100:
         return f"{value:.3f}"
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.4g}"
+
+
+def leaves_out_zero(difference: Estimate) -> bool:
+    """Return whether a difference has an interval, and 0 is not in it."""
+    return not math.isnan(difference.low) and not difference.low <= 0 <= difference.high
 
 
 def _markdown_row(cells: list[str]) -> str:
@@ -123,7 +128,7 @@ def _cells(line: Line) -> list[str]:
         if difference is None:
             cells.append("")
             continue
-        clear = not difference.low <= 0 <= difference.high and not math.isnan(difference.low)
+        clear = leaves_out_zero(difference)
         sign = "+" if difference.value > 0 else ""
         value, _, interval = _with_interval(difference).partition(" ")
         cells.append(f"{sign}{value} (n={difference.n}) {interval}{' *' if clear else ''}".rstrip())
@@ -136,13 +141,13 @@ def _with_interval(figure: Estimate) -> str:
     return value if low == high == "-" else f"{value} [{low}, {high}]"
 
 
-def _group(line: Line) -> str:
+def section_of(line: Line) -> str:
     """Return the heading of the section that a line belongs to."""
     _, attack, name = (*line.key.split("/", 2), "", "")[:3]
     return "accuracy" if name.endswith("accuracy") else f"{name.split('/')[0]}, {attack}"
 
 
-def _label(line: Line) -> str:
+def label_in_section(line: Line) -> str:
     """Return what a line is called below its heading."""
     _, attack, name = (*line.key.split("/", 2), "", "")[:3]
     return f"{attack}/{name}" if name.endswith("accuracy") else name.split("/", 1)[-1]

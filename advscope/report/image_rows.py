@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -12,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advscope.report.atomic_file import write_atomically
+from advscope.report.csv_table import number_column, number_field, read_fields
 from advscope.report.summary import REMEDY
 
 INTEGERS = ("label", "prediction", "target", "adversarial_prediction")
 FLAGS = ("eligible", "attacked")
 FIXED = ("index", "attack", *INTEGERS, *FLAGS)
 """Columns that every file has, in this order; each further one is a measure's."""
-
-DIGITS = 9
-"""Significant digits of a written number: those that tell any two float32 apart."""
 
 
 def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -51,7 +48,7 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in ordered:
         fixed: list[Any] = [int(row["index"]), str(row["attack"])]
         fixed += [int(row[name]) for name in (*INTEGERS, *FLAGS)]
-        writer.writerow([*fixed, *(_written(row.get(name), name, path) for name in measures)])
+        writer.writerow([*fixed, *(number_field(row.get(name), name, path) for name in measures)])
     write_atomically(path, text.getvalue().encode())
 
 
@@ -70,21 +67,8 @@ def read_columns(path: str | Path) -> dict[str, NDArray[Any]]:
         FileNotFoundError: If there is no such file.
         ValueError: If a column is missing, or a field is no number.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            rows = [row for row in reader if row]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist; {REMEDY}") from None
-    missing = [name for name in FIXED if name not in header]
-    if missing:
-        raise ValueError(f"{path} has no column {', '.join(missing)}; {REMEDY}")
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"{path}, line {number}: {len(row)} fields and not {len(header)}; {REMEDY}")
-    fields = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-    return {name: _column(name, values, path) for name, values in zip(header, fields, strict=True)}
+    fields = read_fields(path, FIXED, REMEDY)
+    return {name: _column(name, values, path) for name, values in fields.items()}
 
 
 def read_header(path: str | Path) -> list[str]:
@@ -104,17 +88,6 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in values]
 
 
-def _written(value: Any, name: str, path: str | Path) -> str:
-    """Return a measure's field."""
-    if value is None:
-        return ""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{path}: {name} must be a number, got {value!r}") from None
-    return "" if math.isnan(number) else repr(float(f"{number:.{DIGITS}g}"))
-
-
 def _column(name: str, values: tuple[str, ...], path: str | Path) -> NDArray[Any]:
     """Return a column's fields as an array."""
     if name == "attack":
@@ -123,6 +96,6 @@ def _column(name: str, values: tuple[str, ...], path: str | Path) -> NDArray[Any
         if name in FIXED:
             integers = np.array([int(value) for value in values], dtype=np.int64)
             return integers.astype(bool) if name in FLAGS else integers
-        return np.array([float(value) if value else math.nan for value in values], dtype=np.float64)
+        return number_column(values)
     except ValueError as error:
         raise ValueError(f"{path}, column {name}: {error}; {REMEDY}") from None
