@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from advscope.batch import AttackedBatch
-from advscope.report import draw_figures, save_examples, write_rows, write_summary
+from advscope.report import draw_figures, save_examples, write_rows, write_summary, write_units
 from callbacks.monitor import Monitor
 from callbacks.run_record import versions
 from callbacks.wandb_evaluation import log_evaluation
@@ -28,6 +28,7 @@ class EvaluationRecord(Callback):
     ``timing.json``   Seconds, and what they depend on
     ``images.csv``    One row per image and attack
     ``arrays.npz``    A few attacked images with what figures need of them
+    ``units.csv``     One row per unit and layer, where units were dissected
     ``figures/``      Figures as PNG
     ================= =======================================================================================
 
@@ -99,9 +100,11 @@ class EvaluationRecord(Callback):
         arrays = self.chosen_examples([source for each in parts for source in each["arrays"]])
         for each in parts:
             arrays |= each["shared"]
-        estimates = dict(pl_module.estimates)
+        estimates, counted = dict(pl_module.estimates), counts(rows)
         for monitor in monitors:
             estimates |= monitor.estimates
+            # Those of attacks on other images than the test's.
+            counted = monitor.counts | counted
         summary = {
             "name": self.name,
             "run": {
@@ -124,11 +127,17 @@ class EvaluationRecord(Callback):
                 "forwards": sum(each["passes"][0] for each in parts),
                 "backwards": sum(each["passes"][1] for each in parts),
             },
-            "counts": counts(rows),
+            "counts": counted,
             "figures": estimates,
         }
         write_summary(self.folder / "summary.json", summary)
         write_rows(self.folder / "images.csv", rows)
+        # Every process has the same units: their counts were added up before.
+        units = [unit for monitor in monitors for unit in monitor.units]
+        if units:
+            write_units(self.folder / "units.csv", units)
+        else:
+            (self.folder / "units.csv").unlink(missing_ok=True)  # of an evaluation that had some
         save_examples(self.folder / "arrays.npz", arrays)
         timing = {
             "seconds": round(seconds, 2),
@@ -140,7 +149,7 @@ class EvaluationRecord(Callback):
         (self.folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
         for old in (self.folder / "figures").glob("*.png"):  # of an evaluation that had others
             old.unlink()
-        log_evaluation(trainer, estimates, rows, draw_figures(self.folder))
+        log_evaluation(trainer, estimates, {"images": rows, "units": units}, draw_figures(self.folder))
 
     def chosen_examples(self, sources: list[dict[str, dict[str, Tensor]]]) -> dict[str, Tensor]:
         """Return the arrays of the first images that every source has, joined by index."""

@@ -1,4 +1,4 @@
-"""An evaluation's figures and per-image table on W&B."""
+"""An evaluation's figures and tables on W&B."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,16 @@ from pytorch_lightning import Trainer
 from advscope.intervals import Estimate
 
 TABLE_ROWS = 1000
-"""Rows of the per-image table that go to W&B; images.csv has all."""
+"""Rows of each table that go to W&B; images.csv and units.csv have all."""
 
 
 def log_evaluation(
-    trainer: Trainer, estimates: dict[str, Estimate], rows: list[dict[str, Any]], figures: list[Path]
+    trainer: Trainer, estimates: dict[str, Estimate], tables: dict[str, list[dict[str, Any]]], figures: list[Path]
 ) -> None:
     """Log an evaluation to the trainer's W&B run, if it has one.
 
     The summary gets every figure under its log key, with ``KEY/n``, ``KEY/low`` and ``KEY/high`` beside it; the figures
-    stand under ``figures/NAME``, the first rows of the per-image table under ``images``.
+    stand under ``figures/NAME``, the first rows of the per-image and the per-unit table under ``images`` and ``units``.
     """
     from pytorch_lightning.loggers import WandbLogger
 
@@ -31,6 +31,7 @@ def log_evaluation(
             )
         for figure in figures:
             logger.log_image(f"figures/{figure.stem}", [str(figure)])
-        if rows:
-            columns = list(dict.fromkeys(name for row in rows for name in row))
-            logger.log_table("images", columns, [[row.get(name) for name in columns] for row in rows[:TABLE_ROWS]])
+        for name, rows in tables.items():
+            if rows:
+                columns = list(dict.fromkeys(column for row in rows for column in row))
+                logger.log_table(name, columns, [[row.get(column) for column in columns] for row in rows[:TABLE_ROWS]])

@@ -88,8 +88,9 @@ def dissect(
         raise ValueError(f"{type(network).__name__} has no blocks to dissect, or layers is empty: name layers")
     if settings.union not in ("all", "category"):
         raise ValueError(f'union must be "all" or "category", got {settings.union!r}')
-    dissection = _Dissection(network, names, concepts, attack, settings)
     with frozen(network):
+        # Made in here: tensors that are made in inference mode could not be counted in.
+        dissection = _Dissection(network, names, concepts, attack, settings)
         with torch.no_grad():
             for batch in batches:
                 dissection.count_values(batch)
@@ -99,7 +100,7 @@ def dissect(
             dissection.settle_thresholds()
         for batch in batches:
             dissection.tally(batch)
-    return dissection.result()
+        return dissection.result()
 
 
 class _Dissection:

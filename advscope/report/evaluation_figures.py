@@ -14,6 +14,8 @@ from advscope.report.figure_style import save_figure
 from advscope.report.image_rows import read_header
 from advscope.report.ratio_figure import ratio_figure
 from advscope.report.summary import read_summary
+from advscope.report.unit_figures import Units, detector_figure, sensitivity_figure
+from advscope.report.unit_rows import read_units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +28,7 @@ def evaluation_figures(
     columns: Iterable[str] = (),
     class_names: Sequence[str] | None = None,
     counts: Mapping[str, Mapping[str, int]] | None = None,
+    units: Units | None = None,
 ) -> dict[str, "Figure"]:
     """Return every figure that an evaluation's results allow.
 
@@ -36,10 +39,12 @@ def evaluation_figures(
         columns: Columns of the per-image rows, which know the order of the layers.
         class_names: Name of each class.
         counts: For each attack its ``attacked`` images among others, for the titles.
+        units: The per-unit table, where there is one.
 
     Returns:
-        Figures by name: ``accuracy``, ``bias``, and for each attack with examples ``{attack}_examples``,
-        ``{attack}_ratio`` and ``{attack}_cells`` (those of the first example); without those whose monitor did not run.
+        Figures by name: ``accuracy``, ``bias``, ``units_sensitivity``, ``units_detectors``, and for each attack with
+        examples ``{attack}_examples``, ``{attack}_ratio`` and ``{attack}_cells`` (those of the first example); without
+        those whose monitor did not run.
     """
     drawn: dict[str, Figure] = {}
     if any(key.endswith(("/accuracy", "/robust_accuracy")) for key in figures):
@@ -49,6 +54,9 @@ def evaluation_figures(
     curves = {attack: bias_curve(figures, attack, order) for attack in attacks}
     if any(curves.values()):
         drawn["bias"] = bias_figure(curves, f"{name}: activation bias by layer")
+    if units is not None:
+        drawn["units_sensitivity"] = sensitivity_figure(units, f"{name}: sensitivity against interpretability of units")
+        drawn["units_detectors"] = detector_figure({name: units}, f"{name}: units that detect a concept, by category")
     for attack in attacks_of(arrays):
         if not len(arrays[f"{attack}/images"]):
             continue
@@ -80,6 +88,7 @@ def draw_figures(folder: str | Path) -> list[Path]:
         read_header(folder / "images.csv"),
         summary["data"].get("classes"),
         summary["counts"],
+        read_units(folder / "units.csv") if (folder / "units.csv").exists() else None,
     )
     return save_figures(folder / "figures", figures)
 

@@ -277,6 +277,13 @@ def test_the_network_is_left_as_found() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
+def test_it_works_in_inference_mode() -> None:
+    settings = DissectionSettings(0.2, draws=10)
+    outside = dissect(Small().eval(), [annotated()], CONCEPTS, LAYERS, attack(), settings)
+    with torch.inference_mode():
+        assert equal(outside, dissect(Small().eval(), [annotated()], CONCEPTS, LAYERS, attack(), settings))
+
+
 def test_the_interval_is_that_of_leaving_groups_out() -> None:
     batch = annotated(40)
     found = dissect(Small().eval(), [batch], CONCEPTS, ["act2"], settings=DissectionSettings(0.2, draws=10))["act2"]

@@ -15,7 +15,9 @@ import pytest
 from advscope.report import compare, load_examples, read_summary, to_html, write_rows, write_summary, write_units
 from advscope.report.page.document import to_script
 
-HOSTILE = "</script><script>document.documentElement.dataset.boom=1</script>\u2028\"'&<img src=x onerror=boom()>%{x}$title"
+HOSTILE = (
+    "</script><script>document.documentElement.dataset.boom=1</script>\u2028\"'&<img src=x onerror=boom()>%{x}$title"
+)
 
 
 class Elements(HTMLParser):
