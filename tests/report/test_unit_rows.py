@@ -14,8 +14,9 @@ from advscope.report.unit_rows import COLUMNS
 def unit(layer: str, number: int, **changes: Any) -> dict[str, Any]:
     row = {
         "layer": layer, "unit": number, "threshold": 1.5, "maximum": 4, "kind": "regular", "concept": "red",
-        "category": "colour", "iou": 1 / 3, "iou_low": 0.3, "iou_high": 0.36, "detector": True, "interpretability": 0.25,
-        "sensitivity": 0.5, "sensitivity_low": 0.4, "sensitivity_high": 0.6, "sensitivity_all": 0.55,
+        "category": "colour", "iou": 1 / 3, "iou_low": 0.3, "iou_high": 0.36, "detector": True,
+        "interpretability": 0.25, "sensitivity": 0.5, "sensitivity_low": 0.4, "sensitivity_high": 0.6,
+        "sensitivity_all": 0.55,
     }  # fmt: skip
     return row | changes
 
