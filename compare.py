@@ -5,8 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from advscope.report import compare, to_csv, to_html, to_markdown, to_rich
+from advscope.report import to_csv, to_markdown, to_rich
 from advscope.report.atomic_file import write_atomically
+from advscope.report.comparison import compare_results
+from advscope.report.page import results_to_html
+from advscope.report.run_results import read_all
 
 SUFFIXES = (".html", ".csv", ".md")
 
@@ -48,11 +51,12 @@ def main(args: list[str] | None = None) -> None:
     if unknown:
         raise SystemExit(f"error: --out {unknown[0]} must end in one of {', '.join(SUFFIXES)}; name it so")
     try:
-        comparison = compare(arguments.runs, arguments.evaluation)
+        read = read_all(arguments.runs, arguments.evaluation)
+        comparison = compare_results(read)
         texts = {}
         for path, form in outputs(arguments):
             if form == ".html":
-                texts[path] = to_html(arguments.runs, arguments.evaluation)
+                texts[path] = results_to_html(read, comparison)
             else:
                 texts[path] = to_csv(comparison) if form == ".csv" else to_markdown(comparison, arguments.all)
         for path, text in texts.items():

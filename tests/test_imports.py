@@ -6,7 +6,7 @@ import sys
 import pytest
 
 PACKAGES = ["advscope", *(f"advscope.{name}" for name in ("attacks", "explainers", "measures", "networks", "report"))]
-HEAVY = ("wandb", "torchattacks", "timm", "pytorch_lightning", "lightning")
+HEAVY = ("wandb", "torchattacks", "timm", "pytorch_lightning", "lightning", "plotly")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

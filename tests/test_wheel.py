@@ -19,5 +19,7 @@ def test_the_wheel_holds_advscope_alone(tmp_path):
     files = [Path(name) for name in zipfile.ZipFile(wheel).namelist()]
     packages = {file.parts[0] for file in files if not file.parts[0].endswith(".dist-info")}
     assert packages == {"advscope"}
+    parts = {f"advscope/report/page/page.{suffix}" for suffix in ("html", "css", "js")}
+    assert parts <= {file.as_posix() for file in files}
     modules = {file for file in files if file.suffix == ".py"}
     assert modules == {path.relative_to(ROOT) for path in (ROOT / "advscope").rglob("*.py")}

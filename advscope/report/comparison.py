@@ -13,8 +13,10 @@ from advscope.report.paired_differences import accuracy_differences, measure_dif
 from advscope.report.run_results import RunResults, read_all
 
 STAGE = "test"
-_MEASURES = ("psr", "is", "bias")
-_MAIN = re.compile(r"(accuracy|psr/[a-z]+_share|is/(score|chance|excess)\w*|bias/.+/relative)$")
+_MEASURES = ("psr", "is", "bias", "dissection")
+_MAIN = re.compile(
+    r"(accuracy|psr/[a-z]+_share|is/(score|chance|excess)\w*|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
+)
 
 
 class Line(NamedTuple):

@@ -42,11 +42,15 @@ def to_html(runs: Sequence[str | Path], evaluation: str = "standard") -> str:
         ValueError: As for :func:`~advscope.report.comparison.compare`, or if a file is damaged.
     """
     read = read_all(runs, evaluation)
-    comparison = compare_results(read)
+    return results_to_html(read, compare_results(read))
+
+
+def results_to_html(read: Sequence[RunResults], comparison: Comparison) -> str:
+    """Return the page of runs whose results are read already, and their comparison; as :func:`to_html` otherwise."""
     content, tables = _content(read, comparison)
     return Template(_part("page.html")).substitute(
-        title=html.escape(f"{', '.join(comparison.runs)}: {evaluation}"),
-        evaluation=html.escape(evaluation),
+        title=html.escape(f"{', '.join(comparison.runs)}: {comparison.evaluation}"),
+        evaluation=html.escape(comparison.evaluation),
         data=html.escape(comparison.data),
         notes="".join(f"<li>{html.escape(note)}</li>" for note in comparison.notes),
         style=_part("page.css"),
@@ -71,7 +75,7 @@ def to_script(value: Any) -> str:
     return text
 
 
-def _content(read: list[RunResults], comparison: Comparison) -> tuple[dict[str, Any], dict[str, str]]:
+def _content(read: Sequence[RunResults], comparison: Comparison) -> tuple[dict[str, Any], dict[str, str]]:
     """Return what the page's script draws, and the tables that are HTML already."""
     attacks = sorted({attack for run in read for attack in run.attacks})
     units = units_of(read)

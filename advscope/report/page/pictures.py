@@ -57,6 +57,6 @@ def _address(picture: NDArray[np.uint8]) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()
-    # Method 0 is many times faster than the default, for files that are hardly larger.
-    Image.fromarray(picture).convert("RGB").save(buffer, format="WEBP", lossless=True, quality=20, method=0)
+    # Measured at 224 px: method 2 gives 3% less for a fifth more time, method 0 a quarter more.
+    Image.fromarray(picture).convert("RGB").save(buffer, format="WEBP", lossless=True, quality=20, method=1)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
