@@ -78,12 +78,16 @@ def sensitivity_figure(units: Units, title: str = "") -> "Figure":
             axis.set_ylim(bottom=0)
         for axis in axes[len(layers) :]:
             axis.set_visible(False)
-        figure.supxlabel("interpretability: mean IoU over concepts", fontsize=9)
-        figure.supylabel("sensitivity: mean root of flipped pixels", fontsize=9)
-        names = [name for name in ("", *CATEGORIES) if name in handles]
+        # The outermost panels alone name the axes; the legend stands where a common name would.
+        for place, axis in enumerate(axes[: len(layers)]):
+            if place + columns >= len(layers):
+                axis.set_xlabel("mean IoU over concepts")
+            if place % columns == 0:
+                axis.set_ylabel("sensitivity, √pixels")
+        names = [name for name in (*CATEGORIES, "") if name in handles]
         labels = [name or "no detector" for name in names]
         if names:
-            figure.legend([handles[name] for name in names], labels, loc="outside lower center", ncols=4)
+            figure.legend([handles[name] for name in names], labels, loc="outside lower center", ncols=len(names))
     return figure
 
 
