@@ -1,6 +1,7 @@
 """Network dissection: what concept each unit detects, and how far an attack moves it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -33,17 +34,34 @@ class _Layer(NamedTuple):
     everywhere: UnitSensitivity
 
 
-class DissectionSettings(NamedTuple):
-    """How a dissection is done."""
+@dataclass(frozen=True)
+class DissectionSettings:
+    """How a dissection is done.
+
+    Args:
+        quantile: Share of its positions on which a unit counts as active, in (0, 1): 0.05 in Xu et al., 0.005 in
+            NetDissect.
+        strict: Active above the threshold; False: also at it.
+        union: Union of IoU: ``"all"`` images, or those with a label of the concept's ``"category"`` alone.
+        draws: Random sets of units behind each p-value, at least 1.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
 
     quantile: float = 0.05
-    """Share of its positions on which a unit counts as active: 0.05 in Xu et al., 0.005 in NetDissect."""
     strict: bool = True
-    """Active above the threshold; False: also at it."""
     union: str = "all"
-    """Union of IoU: ``"all"`` images, or those with a label of the concept's ``"category"`` alone."""
     draws: int = 10_000
-    """Random sets of units behind each p-value."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, before an hour is lost."""
+        if not 0 < self.quantile < 1:
+            raise ValueError(f"quantile must be in (0, 1), got {self.quantile}")
+        if self.union not in ("all", "category"):
+            raise ValueError(f'union must be "all" or "category", got {self.union!r}')
+        if self.draws < 1:
+            raise ValueError(f"draws must be at least 1, got {self.draws}")
 
 
 def dissect(
@@ -86,8 +104,6 @@ def dissect(
     names = blocks(network) if layers is None else list(layers)
     if not names:
         raise ValueError(f"{type(network).__name__} has no blocks to dissect, or layers is empty: name layers")
-    if settings.union not in ("all", "category"):
-        raise ValueError(f'union must be "all" or "category", got {settings.union!r}')
     with frozen(network):
         # Made in here: tensors that are made in inference mode could not be counted in.
         dissection = _Dissection(network, names, concepts, attack, settings)

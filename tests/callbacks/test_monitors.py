@@ -15,11 +15,13 @@ from callbacks import ActivationBiasMonitor, InterpretabilityMonitor, PromotionS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "concept_shapes_madry_demo.yaml")
-MONITORS = ("PromotionSuppressionMonitor", "InterpretabilityMonitor", "ActivationBiasMonitor")
+MONITORS = ("PromotionSuppressionMonitor", "InterpretabilityMonitor", "ActivationBiasMonitor", "DissectionMonitor")
 
 
 def fit(run, tiny_arguments, monitors, epochs=2, **settings):
-    listed = [{"class_path": f"callbacks.{name}", "init_args": settings} for name in monitors]
+    data = {"class_path": "datamodules.ConceptShapes", "init_args": {"root": None, "train": 1, "val": 1, "test": 20}}
+    own = {"DissectionMonitor": {"data": data, "draws": 100}}
+    listed = [{"class_path": f"callbacks.{name}", "init_args": settings | own.get(name, {})} for name in monitors]
     overlay = run.with_suffix(".yaml")
     overlay.write_text(yaml.safe_dump({"trainer": {"callbacks": listed}}))
     arguments = ["--config", CONFIG, "--config", str(overlay), "--run", str(run), *tiny_arguments]
@@ -40,6 +42,7 @@ def test_training_with_every_monitor_is_bit_identical_to_training_without(tmp_pa
     assert torch.equal(one["random_state"], other["random_state"])
     for measure in ("psr/inactive_share", "is/score_clean", "bias/conv1/raw"):
         assert f"val/pgd20/{measure}" in watched[-1]
+    assert watched[-1]["val/pgd/dissection/layer3.0/units"] == 32
 
 
 def test_a_monitor_looks_every_n_epochs_alone(tmp_path, tiny_arguments):

@@ -337,8 +337,6 @@ def test_counts_reproduce_published_scores(shared) -> None:
         ({"concepts": ()}, "one or more labels with different numbers from 1"),
         ({"concepts": (CONCEPTS[0], CONCEPTS[0])}, "one or more labels with different numbers from 1"),
         ({"batches": [annotated()._replace(concepts=None)]}, "a batch has no concepts"),
-        ({"settings": DissectionSettings(quantile=1.0)}, r"quantile must be in \(0, 1\), got 1.0"),
-        ({"settings": DissectionSettings(union="some")}, 'union must be "all" or "category"'),
         ({"batches": [annotated()._replace(images=torch.full((23, 3, 8, 8), torch.nan))]}, "layer 'act1': .*hold nan"),
     ],
 )
@@ -346,3 +344,16 @@ def test_what_is_not_allowed_is_named(change: dict[str, object], message: str) -
     given = {"batches": [annotated()], "concepts": CONCEPTS, "layers": LAYERS, **change}
     with pytest.raises(ValueError, match=message):
         dissect(Small().eval(), **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"quantile": 1.0}, r"quantile must be in \(0, 1\), got 1.0"),
+        ({"union": "some"}, 'union must be "all" or "category", got \'some\''),
+        ({"draws": 0}, "draws must be at least 1, got 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused_when_they_are_made(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DissectionSettings(**settings)  # type: ignore[arg-type]
