@@ -70,7 +70,7 @@ def dissect(
     concepts: Sequence[Concept],
     layers: Sequence[str] | None = None,
     attack: AttackCall | None = None,
-    settings: DissectionSettings = DissectionSettings(),  # noqa: B008  # immutable
+    settings: DissectionSettings = DissectionSettings(),  # immutable
 ) -> dict[str, DissectedLayer]:
     r"""Find which concept each unit detects, and how sensitive it is to an attack.
 

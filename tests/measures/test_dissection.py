@@ -279,9 +279,10 @@ def test_the_network_is_left_as_found() -> None:
 
 def test_it_works_in_inference_mode() -> None:
     settings = DissectionSettings(0.2, draws=10)
-    outside = dissect(Small().eval(), [annotated()], CONCEPTS, LAYERS, attack(), settings)
+    network = Small().eval()
+    outside = dissect(network, [annotated()], CONCEPTS, LAYERS, attack(), settings)
     with torch.inference_mode():
-        assert equal(outside, dissect(Small().eval(), [annotated()], CONCEPTS, LAYERS, attack(), settings))
+        assert equal(outside, dissect(network, [annotated()], CONCEPTS, LAYERS, attack(), settings))
 
 
 def test_the_interval_is_that_of_leaving_groups_out() -> None:
