@@ -49,6 +49,24 @@ class ConceptTable:
         places = [self.categories.index(concept.category) for concept in concepts]
         self.category_of = torch.tensor(places, device=device)
 
+    def check(self, concepts: Tensor, image_concepts: Tensor | None) -> None:
+        """Check the labels of a batch, so that a wrong one is named before anything is counted.
+
+        Args:
+            concepts: Label numbers of the pixels, integers ``(N, L, h, w)``.
+            image_concepts: Label numbers of the whole images, integers ``(N, M)``, or None.
+
+        Raises:
+            ValueError: If a number is not in the table, or a shape or type is wrong.
+        """
+        for name, labels, dimensions in (("concepts", concepts, 4), ("image_concepts", image_concepts, 2)):
+            if labels is None:
+                continue
+            if labels.ndim != dimensions or labels.is_floating_point() or len(labels) != len(concepts):
+                wanted = "(N, L, h, w)" if dimensions == 4 else f"({len(concepts)}, M)"
+                raise ValueError(f"{name} must be integers {wanted}, got {labels.dtype} {tuple(labels.shape)}")
+            self._checked(labels.unique())
+
     def of_images(self, concepts: Tensor, image_concepts: Tensor | None) -> list[ImageConcepts]:
         """Return the concepts of each image of a batch.
 
