@@ -7,13 +7,29 @@ import torch
 from torch import Tensor
 
 from advscope.concepts import Concept
+from advscope.counter_hash import hash32
 from advscope.processes import summed
 
 GROUPS = 10
-"""Groups of images (index modulo 10) that the jackknife leaves out one at a time."""
+"""Number of groups of images, which the jackknife leaves out one at a time."""
+
+_GROUPING = 0x6A61636B
+"""Sets the hash of the groups apart from other uses of the index."""
 
 _EXACT = 1 << 24
 """Up to here sums of ones are exact in float32."""
+
+
+def group_of(indices: Tensor) -> Tensor:
+    """Return the group of each image, int64 in [0, 10), as a function of its place in the data set alone.
+
+    A hash of the index, not its last digit: data sets are laid out in regular orders (the class of ConceptShapes is the
+    index modulo 10), and a group must be a sample of all images, not one kind of them.
+
+    Args:
+        indices: Place of each image in its data set, int64 ``(N,)``.
+    """
+    return hash32(_GROUPING, indices) % GROUPS
 
 
 class ImageConcepts(NamedTuple):
@@ -154,7 +170,7 @@ class ConceptTally:
             raise ValueError(f"annotations must have fewer than {_EXACT} pixels, got {pixels}: scale them down")
         flat = masks.flatten(2).float()
         areas = flat.sum(2).long()
-        for place, (group, image) in enumerate(zip((indices % GROUPS).tolist(), concepts, strict=True)):
+        for place, (group, image) in enumerate(zip(group_of(indices).tolist(), concepts, strict=True)):
             self.images[group] += 1
             self.unit_areas[group] += areas[place]
             if not len(image.columns):

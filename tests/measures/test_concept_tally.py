@@ -7,6 +7,7 @@ import torch
 
 from advscope.concepts import Concept
 from advscope.measures import ConceptTable, ConceptTally
+from advscope.measures.concept_tally import group_of
 
 CONCEPTS = (
     Concept(2, "red-c", "color"),
@@ -76,6 +77,18 @@ def test_counts_add_up_in_any_order_and_memory_does_not_grow() -> None:
     assert sizes == [value.numel() for value in vars(other).values() if isinstance(value, torch.Tensor)]
     expected = (masks.float().flatten(2) @ (concepts == 7).any(1).flatten(1)[:, :, None].float()).sum((0, 2))
     assert one.intersections.sum(0)[:, 1].tolist() == expected.tolist()
+
+
+def test_groups_are_samples_of_any_regular_order() -> None:
+    indices = torch.arange(20_000_000, 20_020_000)
+    groups = group_of(indices)
+    assert torch.equal(group_of(indices.flip(0)), groups.flip(0))
+    sizes = groups.bincount(minlength=10)
+    assert len(sizes) == 10
+    assert (sizes - 2000).abs().max() < 5 * math.sqrt(20_000 * 0.09)
+    # Every tenth image, or a tenth of all in a row, is spread over the groups as all images are.
+    for kind in (*(groups[start::10] for start in range(10)), *groups.split(2000)):
+        assert (kind.bincount(minlength=10) - 200).abs().max() < 5 * math.sqrt(2000 * 0.09)
 
 
 @pytest.mark.parametrize("number", [1, 3, 10, -2, 30_000])
