@@ -14,6 +14,7 @@ from advscope.attacks import PGD
 from advscope.batch import Batch
 from advscope.concepts import Concept
 from advscope.frozen import MicroBatched
+from advscope.intervals import jackknife
 from advscope.measures import ConceptTable, ConceptTally, DissectionSettings, dissect, unit_masks
 from advscope.measures.concept_tally import group_of
 from datamodules import ConceptShapes
@@ -311,6 +312,29 @@ def test_the_interval_is_that_of_leaving_groups_out() -> None:
     estimate = found.iou[0]
     assert estimate.high - estimate.value == pytest.approx(stats.t.ppf(0.975, 9) * error, rel=1e-9)
     assert estimate.n == 40
+
+
+def test_the_interval_of_a_mean_over_concepts_is_that_of_the_images_that_are_left() -> None:
+    batch = annotated(40)
+    groups = group_of(batch.indices)
+    # The wheel is on images of one group alone: without it there is no wheel, and no IoU with it.
+    batch.concepts[(batch.concepts == 9) & (groups != groups[0])[:, None, None, None]] = 0
+    found = dissect(Small().eval(), [batch], CONCEPTS, ["act2"], settings=DissectionSettings(0.2, draws=10))["act2"]
+    network, kept = Small().eval(), {}
+    network.act2.register_forward_hook(lambda _, __, out: kept.update(out=out))
+    with torch.no_grad():
+        network(batch.images)
+    masks = unit_masks(kept["out"], found.thresholds, (4, 4))
+
+    def interpretability(rows: Tensor) -> float:
+        table = ConceptTable(CONCEPTS)
+        tally = ConceptTally(8, table)
+        tally.count(masks[rows], table.of_images(batch.concepts[rows], batch.image_concepts[rows]), batch.indices[rows])
+        return float(tally.iou()[:, tally.concept_areas.sum(0) > 0].mean())
+
+    without = [interpretability((groups != group).nonzero().flatten()) for group in groups.unique().tolist()]
+    wanted = jackknife(interpretability(torch.arange(40)), without, 40)
+    assert found.figures["interpretability"] == pytest.approx(wanted, rel=1e-12)
 
 
 def test_counts_reproduce_published_scores(shared) -> None:
