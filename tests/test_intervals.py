@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from advscope.intervals import Z95, Estimate, mean, rate
+from advscope.intervals import Z95, Estimate, jackknife, mean, rate
 
 
 def test_the_quantile_is_that_of_the_normal_distribution():
@@ -62,3 +62,38 @@ def test_one_image_has_a_mean_and_no_interval():
 
 def test_an_estimate_has_no_undefined_images_unless_told():
     assert Estimate(1.0, 0.0, 2.0, 5).undefined == 0
+
+
+@pytest.mark.parametrize("groups", range(2, 11))
+def test_the_jackknife_of_a_mean_is_students_interval(groups):
+    # Without one value of a mean the jackknife's variance is that of the mean itself, exactly.
+    values = np.random.default_rng(groups).normal(5, 2, groups)
+    without = [float(np.delete(values, place).mean()) for place in range(groups)]
+    low, high = scipy.stats.t.interval(0.95, groups - 1, values.mean(), scipy.stats.sem(values))
+    assert jackknife(values.mean(), without, 40, 3) == pytest.approx((values.mean(), low, high, 40, 3), rel=1e-9)
+
+
+def test_the_jackknife_covers_a_ratio_of_totals_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        sizes = generator.gamma(2, 10, (10, 30))
+        parts = sizes * generator.beta(2, 3, (10, 30))
+        without = [np.delete(parts, group, 0).sum() / np.delete(sizes, group, 0).sum() for group in range(10)]
+        estimate = jackknife(parts.sum() / sizes.sum(), without, 300)
+        held += estimate.low <= 0.4 <= estimate.high
+    assert 0.93 < held / 1000 < 0.97
+
+
+def test_the_jackknife_is_undefined_with_a_single_group_or_an_undefined_figure():
+    for without in ([], [2.0], [1.0, math.nan, 3.0]):
+        estimate = jackknife(2.0, without, 9, 1)
+        assert (estimate.value, estimate.n, estimate.undefined) == (2.0, 9, 1)
+        assert math.isnan(estimate.low)
+        assert math.isnan(estimate.high)
+    assert math.isnan(jackknife(math.nan, [1.0, 2.0], 9).low)
+
+
+def test_the_jackknife_refuses_more_groups_than_it_knows():
+    with pytest.raises(ValueError, match="at most 10 groups, got 11: form fewer, larger ones"):
+        jackknife(1.0, [1.0] * 11, 40)

@@ -7,13 +7,29 @@ import torch
 from torch import Tensor
 
 from advscope.concepts import Concept
+from advscope.counter_hash import hash32
 from advscope.processes import summed
 
 GROUPS = 10
-"""Groups of images (index modulo 10) that the jackknife leaves out one at a time."""
+"""Number of groups of images, which the jackknife leaves out one at a time."""
+
+_GROUPING = 0x6A61636B
+"""Sets the hash of the groups apart from other uses of the index."""
 
 _EXACT = 1 << 24
 """Up to here sums of ones are exact in float32."""
+
+
+def group_of(indices: Tensor) -> Tensor:
+    """Return the group of each image, int64 in [0, 10), as a function of its place in the data set alone.
+
+    A hash of the index, not its last digit: data sets are laid out in regular orders (the class of ConceptShapes is the
+    index modulo 10), and a group must be a sample of all images, not one kind of them.
+
+    Args:
+        indices: Place of each image in its data set, int64 ``(N,)``.
+    """
+    return hash32(_GROUPING, indices) % GROUPS
 
 
 class ImageConcepts(NamedTuple):
@@ -48,6 +64,24 @@ class ConceptTable:
         self.columns[torch.tensor(numbers, device=device)] = torch.arange(len(numbers), device=device)
         places = [self.categories.index(concept.category) for concept in concepts]
         self.category_of = torch.tensor(places, device=device)
+
+    def check(self, concepts: Tensor, image_concepts: Tensor | None) -> None:
+        """Check the labels of a batch, so that a wrong one is named before anything is counted.
+
+        Args:
+            concepts: Label numbers of the pixels, integers ``(N, L, h, w)``.
+            image_concepts: Label numbers of the whole images, integers ``(N, M)``, or None.
+
+        Raises:
+            ValueError: If a number is not in the table, or a shape or type is wrong.
+        """
+        for name, labels, dimensions in (("concepts", concepts, 4), ("image_concepts", image_concepts, 2)):
+            if labels is None:
+                continue
+            if labels.ndim != dimensions or labels.is_floating_point() or len(labels) != len(concepts):
+                wanted = "(N, L, h, w)" if dimensions == 4 else f"({len(concepts)}, M)"
+                raise ValueError(f"{name} must be integers {wanted}, got {labels.dtype} {tuple(labels.shape)}")
+            self._checked(labels.unique())
 
     def of_images(self, concepts: Tensor, image_concepts: Tensor | None) -> list[ImageConcepts]:
         """Return the concepts of each image of a batch.
@@ -136,7 +170,7 @@ class ConceptTally:
             raise ValueError(f"annotations must have fewer than {_EXACT} pixels, got {pixels}: scale them down")
         flat = masks.flatten(2).float()
         areas = flat.sum(2).long()
-        for place, (group, image) in enumerate(zip((indices % GROUPS).tolist(), concepts, strict=True)):
+        for place, (group, image) in enumerate(zip(group_of(indices).tolist(), concepts, strict=True)):
             self.images[group] += 1
             self.unit_areas[group] += areas[place]
             if not len(image.columns):

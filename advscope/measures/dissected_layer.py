@@ -41,7 +41,7 @@ class DissectedLayer(NamedTuple):
     sensitivity_all: tuple[Estimate, ...]
     """v(k) over all images, whether or not the attack succeeded."""
     figures: Mapping[str, Estimate]
-    """Figures of the layer by quantity; ``_regular`` is over its regular units alone."""
+    """Figures of the layer by quantity (docs/measures.md lists them); ``_regular`` is over its regular units alone."""
     counts: Mapping[str, int]
     """Images on which the attack succeeded (``attacked``), did not (``failed``), or that do not count."""
 
@@ -54,10 +54,23 @@ class DissectedLayer(NamedTuple):
         everywhere: UnitSensitivity,
         *,
         counts: Mapping[str, int],
+        pixels: int,
         union: str,
         draws: int,
     ) -> "DissectedLayer":
-        """Return what the counts of a layer say."""
+        """Return what the counts of a layer say.
+
+        Args:
+            tally: Where its units and the concepts met.
+            thresholds: T_k, ``(K,)``.
+            maxima: The largest activation of each unit, ``(K,)``.
+            attacked: Flips over the attacked images.
+            everywhere: Flips over all images.
+            counts: Numbers of images by fate.
+            pixels: Pixels of a mask.
+            union: Union of IoU, ``"all"`` or ``"category"``.
+            draws: Random sets of units behind each p-value.
+        """
         found = _Scores(tally, union)
         kinds = tuple(
             "maximum" if threshold == maximum else "zero" if threshold == 0 else "regular"
@@ -69,6 +82,10 @@ class DissectedLayer(NamedTuple):
         figures = {"units": _count(len(kinds), n)}
         figures["units_zero"] = _count(int((thresholds == 0).sum()), n)
         figures["units_maximum"] = _count(int((thresholds == maxima).sum()), n)
+        figures["units_undefined"] = _count(int((found.interpretability.isnan() | attacked.values().isnan()).sum()), n)
+        figures["concepts"] = _count(int(found.present.sum()), n)
+        figures["concepts_absent"] = _count(int((~found.present).sum()), n)
+        figures["mask_pixels"] = _count(pixels, n)
         for suffix, units in (("", everyone), ("_regular", regular)):
             for quantity, figure in found.figures(units).items():
                 figures[quantity + suffix] = figure
@@ -128,10 +145,12 @@ class _Scores:
         self.n = int(tally.images.sum())
         # Concepts without a pixel have IoU 0 or none, which says nothing of the units.
         self.present = tally.concept_areas.sum(0) > 0
-        self.undefined = int((~self.present).sum())
         self.all = tally.iou(union)[:, self.present]
         groups = [group for group in range(GROUPS) if int(tally.images[group])]
         self.without = [tally.iou(union, group)[:, self.present] for group in groups]
+        areas = tally.concept_areas[:, self.present]
+        # A concept on the images of one group alone is absent without that group, and part of no mean there.
+        self.absent = [areas.sum(0) == areas[group] for group in groups]
         self.interpretability = self.all.mean(1)
         places = self.present.nonzero().flatten()
         self.columns = places[self.all.argmax(1)].tolist() if len(places) else None
@@ -152,7 +171,11 @@ class _Scores:
 
     def figures(self, units: Tensor) -> dict[str, Estimate]:
         """Return the figures of some units: detectors, of each category too, different concepts, interpretability."""
-        values, *without = (self._quantities(iou[units]) for iou in (self.all, *self.without))
+        values = self._quantities(self.all[units])
+        without = [
+            self._quantities(iou[units].masked_fill(absent, torch.nan))
+            for iou, absent in zip(self.without, self.absent, strict=True)
+        ]
         return {name: jackknife(value, [part[name] for part in without], self.n) for name, value in values.items()}
 
     def _quantities(self, iou: Tensor) -> dict[str, float]:

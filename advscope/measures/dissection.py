@@ -93,8 +93,8 @@ def dissect(
         For each layer what was found.
 
     Raises:
-        ValueError: If there are no images, one has no concepts or bears an unknown label, a layer is unknown or holds
-            nan, or a setting is not allowed.
+        ValueError: If there are no images, one has no concepts or bears an unknown label, annotations differ in size, a
+            layer is unknown, named twice or holds nan, or a setting is not allowed.
 
     References:
         Xu et al., *Interpreting Adversarial Examples by Activation Promotion and Suppression*, arXiv:1904.02057, 2019,
@@ -104,11 +104,14 @@ def dissect(
     names = blocks(network) if layers is None else list(layers)
     if not names:
         raise ValueError(f"{type(network).__name__} has no blocks to dissect, or layers is empty: name layers")
+    if len(set(names)) < len(names):
+        raise ValueError(f"layers must be different ones, got {', '.join(names)}")
     with frozen(network):
         # Made in here: tensors that are made in inference mode could not be counted in.
         dissection = _Dissection(network, names, concepts, attack, settings)
         with torch.no_grad():
             for batch in batches:
+                dissection.check_concepts(batch)
                 dissection.count_values(batch)
             dissection.locate()
             for batch in batches:
@@ -139,10 +142,23 @@ class _Dissection:
         self.layers: dict[str, _Layer] = {}
         self.thresholds: dict[str, Tensor] = {}
         self.fates = torch.zeros(3, dtype=torch.int64, device=self.device)
+        self.size: tuple[int, int] | None = None
+
+    def check_concepts(self, batch: Batch) -> None:
+        """Check the annotations of a batch in the first pass: two passes before they are needed."""
+        if batch.concepts is None:
+            raise ValueError("a batch has no concepts: dissection needs annotated images, as of datamodules.Broden")
+        self.table.check(*self._annotations(batch))
+        size = (batch.concepts.shape[-2], batch.concepts.shape[-1])
+        if self.size is not None and size != self.size:
+            raise ValueError(
+                f"annotations must be of one size, got {self.size} and {size}: flipped pixels would not compare"
+            )
+        self.size = size
 
     def count_values(self, batch: Batch) -> None:
         """Count the activations of a batch, in the first or the second pass."""
-        outputs, _ = activations(self.network, batch.images.to(self.device), self.names)
+        outputs, _ = self._activations(batch.images.to(self.device))
         for name in self.names:
             values = outputs.pop(name)
             if values.ndim not in (2, 4):
@@ -154,6 +170,25 @@ class _Dissection:
                 self.layers[name].quantile.count(columns)
             except ValueError as error:
                 raise ValueError(f"layer {name!r}: {error}") from None
+
+    def _activations(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the outputs of the layers and the logits; in float32, as which thresholds are exact."""
+        outputs, logits = activations(self.network, images, self.names)
+        return {name: output.float() for name, output in outputs.items()}, logits
+
+    def _annotations(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return the labels of pixels and of whole images, beside the network."""
+        assert batch.concepts is not None  # check_concepts has seen to it
+        whole = batch.image_concepts
+        return batch.concepts.to(self.device), None if whole is None else whole.to(self.device)
+
+    def _masks(self, name: str, values: Tensor) -> Tensor:
+        """Return the masks of a layer's units at the size of the annotations."""
+        assert self.size is not None
+        try:
+            return unit_masks(values, self.thresholds[name], self.size, self.settings.strict)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from None
 
     def _add_layer(self, name: str, units: int) -> None:
         self.layers[name] = _Layer(
@@ -183,16 +218,11 @@ class _Dissection:
 
     def tally(self, batch: Batch) -> None:
         """Count masks and flips of a batch."""
-        if batch.concepts is None:
-            raise ValueError("a batch has no concepts: dissection needs annotated images, as of datamodules.Broden")
         images, indices = batch.images.to(self.device), batch.indices.to(self.device)
-        numbers = batch.image_concepts
-        concepts = self.table.of_images(
-            batch.concepts.to(self.device), None if numbers is None else numbers.to(self.device)
-        )
-        size = (batch.concepts.shape[-2], batch.concepts.shape[-1])
+        pixels, whole = self._annotations(batch)
+        concepts = self.table.of_images(pixels, whole)
         with torch.no_grad():
-            clean, logits = activations(self.network, images, self.names)
+            clean, logits = self._activations(images)
         labels = batch.labels.to(self.device)
         labels = labels.where(labels >= 0, logits.argmax(1))
         moved: dict[str, Tensor] = {}
@@ -200,25 +230,27 @@ class _Dissection:
         if self.attack is not None:
             adversarials = self.attack(self.network, images, labels, indices=indices)
             with torch.no_grad():
-                moved, adversarial_logits = activations(self.network, adversarials, self.names)
+                moved, adversarial_logits = self._activations(adversarials)
             eligible = logits.argmax(1) == labels
             attacked = eligible & (adversarial_logits.argmax(1) != labels)
             self.fates += torch.stack([attacked.sum(), (eligible & ~attacked).sum(), (~eligible).sum()])
         for name in self.names:
             before, after = clean.pop(name), moved.pop(name, None)
-            layer, thresholds = self.layers[name], self.thresholds[name]
-            part = max(1, _ELEMENTS // (before.shape[1] * size[0] * size[1]))
+            layer = self.layers[name]
+            part = max(1, _ELEMENTS // (before.shape[1] * pixels.shape[-2] * pixels.shape[-1]))
             for rows in torch.arange(len(images), device=self.device).split(part):
-                masks = unit_masks(before[rows], thresholds, size, self.settings.strict)
+                masks = self._masks(name, before[rows])
                 layer.tally.count(masks, [concepts[row] for row in rows.tolist()], indices[rows])
                 if after is not None:
-                    flips = (masks ^ unit_masks(after[rows], thresholds, size, self.settings.strict)).flatten(2).sum(2)
+                    flips = (masks ^ self._masks(name, after[rows])).flatten(2).sum(2)
                     layer.everywhere.count(flips, indices[rows])
                     layer.attacked.count(flips[attacked[rows]], indices[rows][attacked[rows]])
 
     def result(self) -> dict[str, DissectedLayer]:
         """Add up over processes and return what was found."""
         attacked, failed, ineligible = summed(self.fates).tolist()
+        # A process without images learns the size of the others' annotations.
+        pixels = int(highest(torch.tensor(0 if self.size is None else self.size[0] * self.size[1], device=self.device)))
         results = {}
         for name in self.names:
             layer = self.layers[name]
@@ -232,6 +264,7 @@ class _Dissection:
                 layer.attacked,
                 layer.everywhere,
                 counts={"attacked": attacked, "failed": failed, "ineligible": ineligible},
+                pixels=pixels,
                 union=self.settings.union,
                 draws=self.settings.draws,
             )

@@ -13,6 +13,9 @@ BINS = 1 << 16
 
 _MOST = (1 << 31) - 1
 
+_AT_ONCE = 1 << 22
+"""Values coded at once: the codes take eight times their memory."""
+
 
 class Bins(NamedTuple):
     """Where the first pass found the order statistic of each of ``K`` columns."""
@@ -98,15 +101,16 @@ class TopQuantile:
         self.values += len(values)
         if self.values > _MOST and self.counts.dtype == torch.int32:
             self.counts = self.counts.long()
-        codes = order_code(values)
         column = torch.arange(self.columns, device=values.device)
-        if self.bins is None:
-            self.maximum = self.maximum.maximum(values.amax(0))
-            places = column * BINS + (codes >> 16)
-        else:
-            places = (column * BINS + (codes & 0xFFFF))[codes >> 16 == self.bins.place]
-        places = places.flatten()
-        self.counts.index_add_(0, places, torch.ones_like(places, dtype=self.counts.dtype))
+        for part in values.split(max(1, _AT_ONCE // self.columns)):
+            codes = order_code(part)
+            if self.bins is None:
+                self.maximum = self.maximum.maximum(part.amax(0))
+                places = column * BINS + (codes >> 16)
+            else:
+                places = (column * BINS + (codes & 0xFFFF))[codes >> 16 == self.bins.place]
+            places = places.flatten()
+            self.counts.index_add_(0, places, torch.ones_like(places, dtype=self.counts.dtype))
 
     def locate(self) -> None:
         """End the first pass: find each column's bin, over all processes.

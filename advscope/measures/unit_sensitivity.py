@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from advscope.intervals import Estimate, mean
-from advscope.measures.concept_tally import GROUPS
+from advscope.measures.concept_tally import GROUPS, group_of
 from advscope.processes import summed
 
 _UNIT = 2.0**32
@@ -40,7 +40,7 @@ class UnitSensitivity:
             flips: Numbers of flipped pixels, int64 ``(N, K)``.
             indices: Place of each image in its data set, int64 ``(N,)``.
         """
-        groups = indices % GROUPS
+        groups = group_of(indices)
         self.roots.index_add_(0, groups, (flips.double().sqrt() * _UNIT).round().long())
         self.flips += flips.sum(0)
         self.images.index_add_(0, groups, torch.ones_like(groups))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from advscope.measures import TopQuantile
+from advscope.measures import TopQuantile, order_statistics
 from advscope.measures.order_statistics import allowed_above, from_order_code, order_code
 
 TINY = 1e-45
@@ -67,6 +67,14 @@ def test_batches_and_order_change_nothing() -> None:
     one = threshold(values, 0.05, 500, 500).thresholds()
     shuffled = values[torch.randperm(500, generator=torch.Generator().manual_seed(3))]
     assert torch.equal(one, threshold(shuffled, 0.05, 7, 1).thresholds())
+
+
+def test_values_that_come_at_once_are_counted_in_parts(monkeypatch) -> None:
+    values = torch.randn(500, 4, generator=torch.Generator().manual_seed(4))
+    monkeypatch.setattr(order_statistics, "_AT_ONCE", 30)  # 7 rows of 4 columns
+    top = threshold(values, 0.05, 500, 500)
+    assert torch.equal(top.thresholds(), sorted_threshold(values, 0.05))
+    assert torch.equal(top.maximum, values.amax(0))
 
 
 def test_a_share_of_a_count_is_exact() -> None:
