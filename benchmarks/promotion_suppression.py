@@ -30,9 +30,7 @@ FLOOR = 1e-6
 
 def ours(network: nn.Module, images: Tensor, adversarials: Tensor, classes: Tensor) -> Tensor:
     """Return d0 and dt of every cell, ``(N, m, 2)``."""
-    effects = promotion_suppression(
-        network, images, adversarials, *classes.unbind(1), cell_size=CELL, floor=FLOOR, chunk_size=512
-    )
+    effects = promotion_suppression(network, images, adversarials, *classes.unbind(1), cell_size=CELL, floor=FLOOR)
     return torch.stack([effects.suppression, effects.promotion], dim=2)
 
 

@@ -29,7 +29,7 @@ class PromotionSuppressionMonitor(BatchMonitor):
         cell_size: int = 4,
         stride: int | None = None,
         floor: float | None = None,
-        chunk_size: int = 256,
+        chunk_size: int = 64,
         every_n_epochs: int = 1,
         max_images: int | None = None,
         examples: int = 6,

@@ -54,7 +54,7 @@ def promotion_suppression(
     cell_size: int,
     stride: int | None = None,
     floor: float | None = None,
-    chunk_size: int = 256,
+    chunk_size: int = 64,
 ) -> CellEffects:
     r"""Return how each grid cell of a perturbation suppresses the true and promotes the target class.
 
