@@ -54,7 +54,7 @@ def sensitivity_figure(units: Units, title: str = "") -> "Figure":
     layers = shown_layers(units)
     if not layers:
         raise ValueError("the table holds no units; add callbacks.DissectionMonitor to the evaluation")
-    columns = min(3, len(layers))
+    columns = 2 if len(layers) == 4 else min(3, len(layers))
     lines = -(-len(layers) // columns)
     with style():
         figure = Figure(figsize=(WIDTH, 0.9 + 2.3 * lines), layout="constrained")
@@ -63,7 +63,7 @@ def sensitivity_figure(units: Units, title: str = "") -> "Figure":
         handles: dict[str, Any] = {}
         for axis, layer in zip(axes, layers, strict=False):
             here = units["layer"] == layer
-            values, sensitivity = units["interpretability"][here], units["sensitivity"][here]
+            values, sensitivity = 100 * units["interpretability"][here], units["sensitivity"][here]
             detector, category = units["detector"][here].astype(bool), units["category"][here]
             defined = ~np.isnan(values) & ~np.isnan(sensitivity)
             for name in ("", *CATEGORIES):
@@ -73,7 +73,6 @@ def sensitivity_figure(units: Units, title: str = "") -> "Figure":
             left_out = int((~defined).sum())
             axis.set_title(f"{layer}: {int(here.sum())} units" + (f", {left_out} undefined" if left_out else ""))
             axis.grid(True)
-            axis.ticklabel_format(axis="x", scilimits=(-2, 2))
             axis.set_xlim(left=0)
             axis.set_ylim(bottom=0)
         for axis in axes[len(layers) :]:
@@ -81,7 +80,7 @@ def sensitivity_figure(units: Units, title: str = "") -> "Figure":
         # The outermost panels alone name the axes; the legend stands where a common name would.
         for place, axis in enumerate(axes[: len(layers)]):
             if place + columns >= len(layers):
-                axis.set_xlabel("mean IoU over concepts")
+                axis.set_xlabel("mean IoU over concepts, %")
             if place % columns == 0:
                 axis.set_ylabel("sensitivity, √pixels")
         names = [name for name in (*CATEGORIES, "") if name in handles]
