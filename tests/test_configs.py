@@ -12,6 +12,7 @@ from PIL import Image
 import evaluate
 import train
 from advscope.report import read_summary
+from datamodules.concept_shapes import export_broden
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -108,10 +109,17 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
         path = tmp_path / overlay.name
         path.write_text(yaml.safe_dump(short))
         arguments[3] = str(path)
+    if overlay.stem in ("demo", "dissection"):
+        arguments.append("--trainer.callbacks.init_args.data.init_args.test=12")
+    if overlay.stem == "dissection_broden":
+        export_broden(tmp_path / "broden", images=12, size=32)
+        arguments.append(f"--trainer.callbacks.init_args.data.init_args.root={tmp_path / 'broden'}")
     evaluate.main([*arguments, "--name", f"overlay_{overlay.stem}", "--trainer.enable_progress_bar=false"])
     summary = read_summary(tiny_run / "results" / f"overlay_{overlay.stem}" / "summary.json")
     assert summary["data"]["n"] == 6
-    assert "test/all/robust_accuracy" in summary["figures"]
+    assert ("test/all/robust_accuracy" in summary["figures"]) == (not overlay.stem.startswith("dissection"))
+    dissected = overlay.stem.startswith("dissection") or overlay.stem == "demo"
+    assert (summary["figures"].get("test/pgd/dissection/conv1/units", {}).get("value") == 8) == dissected
 
 
 @pytest.mark.parametrize("config", [*CONFIGS, *OVERLAYS], ids=lambda path: path.stem)
