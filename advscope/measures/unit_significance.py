@@ -41,7 +41,7 @@ def top_units_p_values(
 
     References:
         Xu et al., *Interpreting Adversarial Examples by Activation Promotion and Suppression*, arXiv:1904.02057, 2019,
-        section 6; with the correction that counts the observed set among the draws. https://arxiv.org/abs/1904.02057
+        with the correction that counts the observed set among the draws. https://arxiv.org/abs/1904.02057
     """
     if draws < 1 or any(top < 1 for top in tops):
         raise ValueError(f"tops and draws must be at least 1, got {list(tops)} and {draws}")
