@@ -1,9 +1,11 @@
 """Finding the head of a network that a class activation map needs: global average pooling, then one linear layer."""
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from advscope.frozen import frozen
 from advscope.layers import activations, find_layer, inner
@@ -130,6 +132,56 @@ def feature_maps(network: nn.Module, images: Tensor, head: Head) -> tuple[Tensor
     finally:
         handle.remove()
     return torch.cat(inputs)[: len(images)], logits
+
+
+# What was found, by network and shape of its images: finding costs a forward pass with hooks on every layer.
+_FOUND: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], Head]] = WeakKeyDictionary()
+
+
+def head_maps(network: nn.Module, images: Tensor) -> tuple[nn.Linear, Tensor, Tensor]:
+    """Find a network's head and run the network once: its linear layer, last feature maps and logits.
+
+    A head that was found before is used again if it still explains the logits of this very call: the linear layer on
+    the average of the maps must give them. A network that was changed in between is looked at anew.
+
+    Args:
+        network: In evaluation mode, micro-batched or not.
+        images: Images in [0, 1], ``(N, C, H, W)``, N >= 1.
+
+    Returns:
+        The linear layer C -> K, maps ``(N, C, h, w)`` and logits ``(N, K)``.
+
+    Raises:
+        ValueError: As :func:`find_head`.
+    """
+    known = _FOUND.setdefault(inner(network), {})
+    shape = tuple(images.shape[1:])
+    if shape in known:
+        found = _still_there(network, images, known[shape])
+        if found is not None:
+            return found
+    head = find_head(network, images)
+    linear = find_layer(network, head.linear)
+    assert isinstance(linear, nn.Linear)  # find_head names no other
+    features, logits = feature_maps(network, images, head)
+    known[shape] = head
+    return linear, features, logits
+
+
+def _still_there(network: nn.Module, images: Tensor, head: Head) -> tuple[nn.Linear, Tensor, Tensor] | None:
+    """Return what a known head gives, None where it does not explain the logits."""
+    modules = dict(inner(network).named_modules())
+    linear = modules.get(head.linear)
+    if head.layer not in modules or not isinstance(linear, nn.Linear):
+        return None
+    features, logits = feature_maps(network, images, head)
+    if features.ndim != 4 or features.shape[1] != linear.in_features or logits.shape[1:] != (linear.out_features,):
+        return None
+    with torch.no_grad():
+        explained = functional.linear(features.mean((2, 3)), linear.weight, linear.bias)
+        tolerance = torch.finfo(logits.dtype).eps ** 0.75 * float(logits.abs().max())
+        close = bool((explained - logits).abs().max() <= tolerance)
+    return (linear, features, logits) if close else None
 
 
 def _is_average(call: _Call, pooled: Tensor) -> bool:

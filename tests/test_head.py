@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from advscope.frozen import MicroBatched
-from advscope.head import Head, feature_maps, find_head
+from advscope.head import Head, feature_maps, find_head, head_maps
 from advscope.layers import find_layer
 from advscope.networks import CIFARResNet, Library, MadryResNet, PreActResNet18, ResNet18
 
@@ -230,3 +230,32 @@ def test_hooks_are_removed_when_the_network_fails() -> None:
         find_head(network, torch.rand(1, 5, 16, 16))
 
     assert hooks(network) == 0
+
+
+def test_a_known_head_is_used_again_and_a_changed_network_looked_at_anew():
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)
+    ).eval()
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def runs():
+        """Return how often the network ran, and what was found."""
+        times = []
+        handle = network.register_forward_hook(lambda *_: times.append(1))
+        with torch.no_grad():
+            linear, features, logits = head_maps(network, images)
+        handle.remove()
+        torch.testing.assert_close(linear(features.mean((2, 3))), logits)
+        return len(times), linear
+
+    assert runs() == (2, network[4])
+    assert runs() == (1, network[4])
+    # The ReLU moved behind the pooling: its old place no longer explains the logits.
+    network[1], network[3] = nn.Identity(), nn.Sequential(nn.Flatten(), nn.ReLU())
+    network[0].bias.data -= 10
+    with torch.no_grad(), pytest.raises(ValueError, match="is not the global average of the feature map"):
+        head_maps(network, images)
+    network[1], network[3] = nn.ReLU(), nn.Flatten()
+    network[0].bias.data += 10
+    network[4] = nn.Linear(6, 9)
+    assert runs()[1] is network[4]

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from advscope.explainers.base import Explainer, check_classes
-from advscope.head import feature_maps, find_head
-from advscope.layers import find_layer
+from advscope.head import head_maps
 
 
 class CAM(Explainer):
@@ -24,12 +23,8 @@ class CAM(Explainer):
 
     def maps(self, network: nn.Module, images: Tensor, classes: Tensor, create_graph: bool) -> Tensor:
         """Return the maps at the size of the last feature map, ``(N, h, w)``."""
-        head = find_head(network, images)
-        linear = find_layer(network, head.linear)
-        if not isinstance(linear, nn.Linear):
-            raise ValueError(f"the head {head.linear!r} must be a linear layer, got {type(linear).__name__}")
-        check_classes(classes, linear.out_features)
         with torch.set_grad_enabled(create_graph):
-            features, _ = feature_maps(network, images, head)
+            linear, features, _ = head_maps(network, images)
+            check_classes(classes, linear.out_features)
             maps: Tensor = torch.einsum("nk,nkhw->nhw", linear.weight[classes], features)
         return maps

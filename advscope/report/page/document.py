@@ -19,7 +19,7 @@ from advscope.report.page.pictures import Pictures
 from advscope.report.page.run_style import run_style
 from advscope.report.page.tables import figure_table, run_table, settings_table, unit_table
 from advscope.report.page.training_curves import training_plots
-from advscope.report.page.unit_plots import detector_plots, layers_of, unit_plot, units_of
+from advscope.report.page.unit_plots import detector_plots, first_shown, layers_of, unit_plot, units_of
 from advscope.report.run_results import RunResults, read_all
 
 
@@ -88,6 +88,7 @@ def _content(read: Sequence[RunResults], comparison: Comparison) -> tuple[dict[s
         "classes": [str(name) for name in read[0].summary["data"].get("classes") or []],
         "cellClasses": [{"name": kind.name, "colour": kind.colour} for kind in CELL_CLASSES],
         "layers": layers_of(units),
+        "firstLayer": first_shown(units),
         "plots": {
             "accuracy": accuracy_plot(read, attacks),
             "training": curves,

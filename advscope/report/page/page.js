@@ -396,7 +396,7 @@
     byId("attack").replaceChildren(...content.attacks.map((name) => new Option(name, name)));
     byId("attack-label").hidden = content.attacks.length < 2;
     byId("layer").replaceChildren(...content.layers.map((name) => new Option(name, name)), new Option("all layers", ""));
-    byId("layer").selectedIndex = Math.max(0, content.layers.length - 1);
+    byId("layer").selectedIndex = Math.max(0, content.firstLayer);
     byId("cell-legend").replaceChildren(...content.cellClasses.map((kind, place) => {
       const box = makeDrawn("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" },
         makeDrawn("rect", { width: 10, height: 10, fill: kind.colour }), cellMark(place, 5, 5, 6, false));

@@ -34,6 +34,16 @@ def layers_of(units: Sequence[Units | None]) -> list[str]:
     return list(dict.fromkeys(str(layer) for found in units if found is not None for layer in found["layer"]))
 
 
+def first_shown(units: Sequence[Units | None]) -> int:
+    """Return the place of the layer that is shown first: of those with the most units, the last; -1 without any.
+
+    The very last layer has one unit per class: few, and without a map.
+    """
+    layers = layers_of(units)
+    counts = [sum(int((found["layer"] == layer).sum()) for found in units if found is not None) for layer in layers]
+    return max(range(len(layers)), key=lambda place: (counts[place], place), default=-1)
+
+
 def unit_plot(runs: Sequence[RunResults], units: Sequence[Units | None]) -> Plot:
     """Return one mark per unit; a unit with one of the two undefined is left out.
 

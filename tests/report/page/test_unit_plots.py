@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advscope.report import write_units
-from advscope.report.page.unit_plots import EVERY_LAYER, detector_plots, layers_of, unit_plot, units_of
+from advscope.report.page.unit_plots import EVERY_LAYER, detector_plots, first_shown, layers_of, unit_plot, units_of
 from advscope.report.run_results import RunResults, read_all
 from advscope.report.unit_rows import KINDS
 
@@ -63,3 +63,9 @@ def test_detectors_against_a_plain_count(read: list[RunResults]) -> None:
         for category, count in zip(trace["x"], trace["y"], strict=True):
             assert count == sum(1 for row in rows if row["detector"] and row["category"] == category)
         assert trace["customdata"] == [len(rows)] * len(trace["x"])
+
+
+def test_the_layer_shown_first_has_the_most_units_and_is_the_last_such() -> None:
+    found = {"layer": np.array(["stem"] * 4 + ["wide"] * 8 + ["wider"] * 8 + ["linear"] * 2)}
+    assert layers_of([None, found])[first_shown([None, found])] == "wider"
+    assert first_shown([None]) == -1
