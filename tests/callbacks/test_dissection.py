@@ -36,7 +36,9 @@ def overlay(folder: Path, **settings) -> Path:
 def dissected(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the results of an evaluation that dissects the tiny run."""
     path = overlay(tmp_path_factory.mktemp("overlay"))
-    evaluate.main(["--run", str(tiny_run), "--config", str(path), *QUIET])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("WANDB_MODE")
+        evaluate.main(["--run", str(tiny_run), "--config", str(path), "--wandb=offline", QUIET[1]])
     return tiny_run / "results" / "dissection"
 
 
@@ -67,6 +69,22 @@ def test_figures_and_units_are_those_of_the_measure(dissected: Path, tiny_run: P
         assert summary["counts"]["pgd/dissection"] == result.counts
     drawn = {path.stem for path in (dissected / "figures").glob("*.png")}
     assert {"units_sensitivity", "units_detectors"} <= drawn
+
+
+def test_units_and_their_figures_go_to_wandb(dissected: Path) -> None:
+    (folder,) = (dissected / "wandb").glob("offline-run-*")
+    media = folder / "files" / "media"
+    (table,) = (json.loads(path.read_text()) for path in (media / "table").glob("units_*.table.json"))
+    units = read_units(dissected / "units.csv")
+    assert len(table["data"]) == len(units["unit"])
+    place = table["columns"].index("concept")
+    assert [row[place] for row in table["data"]] == units["concept"].tolist()
+    drawn = {path.name.rsplit("_", 2)[0] for path in (media / "images" / "figures").glob("*.png")}
+    assert {"units_sensitivity", "units_detectors"} <= drawn
+    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
+    logged = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["summary"]
+    figures = read_summary(dissected / "summary.json")["figures"]
+    assert logged["test/pgd/dissection/conv1/detectors"] == figures["test/pgd/dissection/conv1/detectors"]["value"]
 
 
 def test_two_processes_give_the_bits_of_one(dissected: Path, tiny_run: Path, tmp_path: Path) -> None:
