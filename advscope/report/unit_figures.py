@@ -127,7 +127,11 @@ def detector_figure(detectors: Mapping[str, Units], title: str = "") -> "Figure"
             axis.grid(axis="y")
             if len(detectors) > 1:
                 axis.set_title(name)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(CATEGORIES))
+        handles, labels = axes[0].get_legend_handles_labels()
+        seen = {str(name) for units in detectors.values() for name in units["category"][units["detector"].astype(bool)]}
+        shown = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label in seen]
+        if shown:
+            figure.legend(*zip(*shown, strict=True), loc="outside lower center", ncols=len(shown))
     return figure
 
 
