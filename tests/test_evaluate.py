@@ -125,6 +125,7 @@ def test_a_network_trained_elsewhere_is_evaluated_from_its_weights(tiny_run, tin
         (["--run", "nowhere"], "nowhere has no config.yaml: name the folder that train.py --run wrote"),
         (["--run", "RUN", "--checkpoint", "worst"], "--checkpoint can be best_clean, best_robust, last"),
         (["--run", "RUN", "--config", "none.yaml"], "there is no config none.yaml"),
+        (["--config", DISSECTION, "--weights", "none.pth"], "--weights: there is no file none.pth"),
         (["--run", "RUN", *QUIET, "--model.init_args.network.init_args.depth=9"], "error: depth must be 6n + 2"),
         pytest.param(
             ["--run", "RUN", *QUIET, "--trainer.accelerator=gpu"],
