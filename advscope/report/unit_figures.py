@@ -138,11 +138,12 @@ def detector_figure(detectors: Mapping[str, Units], title: str = "") -> "Figure"
 def _scatter(axis: Any, values: NDArray[Any], sensitivity: NDArray[Any], category: str) -> Any:
     """Draw the units of one category, and return what the legend shows."""
     if not category:
-        return axis.scatter(values, sensitivity, s=9, color="#9a9a9a", marker="o", linewidths=0)
+        return axis.scatter(values, sensitivity, s=9, color="#9a9a9a", marker="o", linewidths=0, clip_on=False)
     place = CATEGORIES.index(category)
     return axis.scatter(
-        values, sensitivity, s=18, color=LINE_COLOURS[place], marker=LINE_MARKERS[place], linewidths=0, alpha=0.85
-    )
+        values, sensitivity, s=18, color=LINE_COLOURS[place], marker=LINE_MARKERS[place], linewidths=0, alpha=0.85,
+        clip_on=False,
+    )  # fmt: skip
 
 
 def _share(units: Units, layer: str, category: str) -> float:
