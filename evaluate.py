@@ -1,7 +1,8 @@
 """Evaluate a run: ``python evaluate.py --run runs/NAME [--config overlay.yaml]``.
 
 Attacks the test images once per named attack, measures the adversarial examples, and writes
-runs/NAME/results/OVERLAY/{summary.json, timing.json, images.csv, arrays.npz, figures/}.
+runs/NAME/results/OVERLAY/{summary.json, timing.json, images.csv, arrays.npz, figures/},
+and units.csv where units were dissected.
 A network trained elsewhere: ``python evaluate.py --config configs/NAME.yaml --weights FILE``.
 """
 
@@ -18,7 +19,8 @@ def main(args: list[str] | None = None) -> None:
         cli.test()
     if cli.trainer.is_global_zero and not cli.trainer.fast_dev_run:
         compare.main([str(cli.run), "--evaluation", cli.evaluation])
-        print(f"Written to {cli.folder}: summary.json, images.csv, arrays.npz, figures/", flush=True)
+        units = "units.csv, " if (cli.folder / "units.csv").exists() else ""
+        print(f"Written to {cli.folder}: summary.json, images.csv, arrays.npz, {units}figures/", flush=True)
 
 
 if __name__ == "__main__":

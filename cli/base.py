@@ -11,6 +11,7 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+import datamodules  # noqa: F401  (so that --help knows them)
 from advscope.networks import load_weights
 from callbacks import Monitor, wandb_logger
 from cli.configs import with_fractions
@@ -42,7 +43,12 @@ class CLI(LightningCLI):
             save_config_callback=None,
             trainer_class=Trainer,
             seed_everything_default=0,
-            parser_kwargs={"description": sys.modules["__main__"].__doc__, "prog": f"{self.job}.py"},
+            # An abbreviation is refused: it would hide a misspelt setting.
+            parser_kwargs={
+                "description": sys.modules["__main__"].__doc__,
+                "prog": f"{self.job}.py",
+                "allow_abbrev": False,
+            },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             # With subcommands, LightningCLI lets a checkpoint's hyperparameters override the command line.

@@ -43,6 +43,8 @@ class EvaluateCLI(CLI):
             base = laid_over(base, read_yaml(overlay))
         base.setdefault("trainer", {})["precision"] = "32-true"
         self.weights_file = own.weights or self.run / "checkpoints" / self.checkpoint
+        if own.weights and not self.weights_file.exists():
+            raise FileNotFoundError(f"--weights: there is no file {self.weights_file}; name the one to evaluate")
         if not self.weights_file.exists():
             there = sorted(path.stem for path in (self.run / "checkpoints").glob("*.ckpt"))
             raise FileNotFoundError(f"no weights at {self.weights_file}; --checkpoint can be {', '.join(there) or '-'}")

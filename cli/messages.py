@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jsonargparse
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from callbacks import TrainingCollapsedError
 
@@ -14,7 +15,7 @@ from callbacks import TrainingCollapsedError
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """End with one line instead of a traceback where the user can mend it; ``ADVSCOPE_TRACEBACK=1`` shows all."""
-    expected = (ValueError, OSError, TrainingCollapsedError, jsonargparse.ArgumentError)
+    expected = (ValueError, OSError, TrainingCollapsedError, MisconfigurationException, jsonargparse.ArgumentError)
     with warnings.catch_warnings():
         quieten()
         try:
@@ -22,7 +23,17 @@ def one_line_errors() -> Iterator[None]:
         except expected as error:
             if os.environ.get("ADVSCOPE_TRACEBACK"):
                 raise
-            raise SystemExit(f"error: {' '.join(str(error).split())}") from None
+            raise SystemExit(f"error: {' '.join(message(error).split())}") from None
+
+
+def message(error: Exception) -> str:
+    """Return what an error says.
+
+    Where a class refuses a setting, jsonargparse lists all that it tried: then what the class said.
+    """
+    cause = error.__cause__
+    wrapped = isinstance(cause, ValueError | OSError) and str(error).startswith("Does not validate against any of")
+    return str(cause if wrapped else error)
 
 
 def quieten() -> None:

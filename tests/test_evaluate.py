@@ -21,6 +21,7 @@ def figures_of(folder):
     return {key: estimate(fields) for key, fields in read_summary(folder / "summary.json")["figures"].items()}
 
 
+DISSECTION = str(ROOT / "configs" / "evaluation" / "dissection.yaml")
 QUIET = ["--wandb=off", "--trainer.enable_progress_bar=false"]
 
 
@@ -124,6 +125,17 @@ def test_a_network_trained_elsewhere_is_evaluated_from_its_weights(tiny_run, tin
         (["--run", "nowhere"], "nowhere has no config.yaml: name the folder that train.py --run wrote"),
         (["--run", "RUN", "--checkpoint", "worst"], "--checkpoint can be best_clean, best_robust, last"),
         (["--run", "RUN", "--config", "none.yaml"], "there is no config none.yaml"),
+        (["--config", DISSECTION, "--weights", "none.pth"], "--weights: there is no file none.pth"),
+        (["--run", "RUN", *QUIET, "--model.init_args.network.init_args.depth=9"], "error: depth must be 6n + 2"),
+        pytest.param(
+            ["--run", "RUN", *QUIET, "--trainer.accelerator=gpu"],
+            "No supported gpu backend found",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+        (
+            ["--run", "RUN", "--config", DISSECTION, *QUIET, "--trainer.callbacks.init_args.quantile=5"],
+            "error: quantile must be in (0, 1), got 5.0",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_line(tiny_run, arguments, message):

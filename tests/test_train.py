@@ -119,6 +119,18 @@ def test_a_typo_in_a_setting_is_refused_by_name(tmp_path, tiny_arguments, capsys
     assert "stepz" in capsys.readouterr().err
 
 
+def test_an_abbreviated_setting_is_refused_by_name(tmp_path, tiny_arguments, capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--config", MADRY, "--run", str(tmp_path), *tiny_arguments, "--trainer.max_epoch=3"])
+    assert "unrecognized arguments: --trainer.max_epoch=3" in capsys.readouterr().err
+
+
+def test_the_help_names_the_datamodules(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    assert "datamodules.ConceptShapes" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("config", [MADRY, NATURAL])
 def test_fast_dev_run_writes_nothing(config, tmp_path, tiny_arguments):
     train.main(["--config", config, "--run", str(tmp_path / "run"), *tiny_arguments, "--trainer.fast_dev_run=true"])

@@ -13,6 +13,7 @@ from advscope.report.paired_differences import accuracy_differences, measure_dif
 from advscope.report.run_results import RunResults, read_all
 
 STAGE = "test"
+_WITHOUT_EFFECT = ("chunk_size", "every_n_epochs", "examples")
 _MEASURES = ("psr", "is", "bias", "dissection")
 _MAIN = re.compile(
     r"(accuracy|psr/[a-z]+_share|is/(score|chance|excess)\w*|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
@@ -44,7 +45,8 @@ class Comparison(NamedTuple):
     lines: tuple[Line, ...]
     """The figures: accuracies, then PSR, IS and bias, layers in the network's order."""
     notes: tuple[str, ...]
-    """What a reader must know: attacks that not every run has, or that differ in their settings."""
+    """What a reader must know: attacks that not every run has, attacks and monitors that differ in their settings,
+    and how many concept images were attacked."""
 
 
 def compare(runs: Sequence[str | Path], evaluation: str = "standard") -> Comparison:
@@ -147,6 +149,7 @@ def _notes(runs: Sequence[RunResults], names: tuple[str, ...], attacks: list[str
         shared = reduce(np.intersect1d, [run.attacks[attack]["index"][run.attacks[attack]["attacked"]] for run in runs])
         if len(runs) > 1:
             notes.append(f"{attack}: {len(shared)} images are attacked in every run")
+    notes += _monitor_notes(runs, names)
     images = [{index for rows in run.attacks.values() for index in rows["index"].tolist()} for run in runs]
     if any(found != images[0] for found in images):
         seen = ", ".join(f"{name} n = {run.summary['data']['n']}" for run, name in zip(runs, names, strict=True))
@@ -156,6 +159,32 @@ def _notes(runs: Sequence[RunResults], names: tuple[str, ...], attacks: list[str
             "the runs had different attacks, so all/robust_accuracy means different things: no difference given"
         )
     return tuple(notes)
+
+
+def _monitor_notes(runs: Sequence[RunResults], names: tuple[str, ...]) -> list[str]:
+    """Say which monitors were not set alike, and how many concept images a dissection's sensitivity is over."""
+    settings = [_monitor_settings(run.summary["settings"]) for run in runs]
+    everywhere = [monitor for monitor in settings[0] if all(monitor in found for found in settings)]
+    notes = [
+        f"{monitor} has other settings in some runs: its figures may differ for that reason too"
+        for monitor in everywhere
+        if any(found[monitor] != settings[0][monitor] for found in settings)
+    ]
+    for key in dict.fromkeys(key for run in runs for key in run.summary["counts"] if key.endswith("/dissection")):
+        found = [(name, run.summary["counts"].get(key)) for run, name in zip(runs, names, strict=True)]
+        attacked = [f"{name} {count['attacked']} of {sum(count.values())}" for name, count in found if count]
+        notes.append(f"{key}: concept images that are attacked: {', '.join(attacked)}")
+    return notes
+
+
+def _monitor_settings(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each monitor in a run's whole config, without those that change no figure."""
+    found: dict[str, dict[str, Any]] = {}
+    for callback in (settings.get("trainer") or {}).get("callbacks") or ():
+        chosen = callback.get("init_args") or {}
+        name = callback["class_path"].rsplit(".", 1)[-1]
+        found[name] = {key: value for key, value in chosen.items() if key not in _WITHOUT_EFFECT}
+    return found
 
 
 def _attack_settings(settings: dict[str, Any], attack: str) -> Any:

@@ -55,14 +55,17 @@ def evaluation_figures(
     if any(curves.values()):
         drawn["bias"] = bias_figure(curves, f"{name}: activation bias by layer")
     if units is not None:
-        drawn["units_sensitivity"] = sensitivity_figure(units, f"{name}: sensitivity against interpretability of units")
+        attacked = [count["attacked"] for key, count in (counts or {}).items() if key.endswith("/dissection")]
+        over = f" (n = {attacked[0]} attacked)" if attacked else ""
+        title = f"{name}: sensitivity against interpretability of units{over}"
+        drawn["units_sensitivity"] = sensitivity_figure(units, title)
         drawn["units_detectors"] = detector_figure({name: units}, f"{name}: units that detect a concept, by category")
     for attack in attacks_of(arrays):
         if not len(arrays[f"{attack}/images"]):
             continue
-        attacked = (counts or {}).get(attack, {}).get("attacked")
+        successes = (counts or {}).get(attack, {}).get("attacked")
         if arrays[f"{attack}/images"].shape[1] in (1, 3):
-            drawn[f"{attack}_examples"] = example_figure(arrays, attack, class_names, attacked)
+            drawn[f"{attack}_examples"] = example_figure(arrays, attack, class_names, successes)
         if f"{attack}/psr/ratio" in arrays:
             drawn[f"{attack}_ratio"] = ratio_figure(arrays, attack)
             drawn[f"{attack}_cells"] = cell_figure(arrays, attack, 0, class_names)

@@ -127,18 +127,23 @@ def detector_figure(detectors: Mapping[str, Units], title: str = "") -> "Figure"
             axis.grid(axis="y")
             if len(detectors) > 1:
                 axis.set_title(name)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(CATEGORIES))
+        handles, labels = axes[0].get_legend_handles_labels()
+        seen = {str(name) for units in detectors.values() for name in units["category"][units["detector"].astype(bool)]}
+        shown = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label in seen]
+        if shown:
+            figure.legend(*zip(*shown, strict=True), loc="outside lower center", ncols=len(shown))
     return figure
 
 
 def _scatter(axis: Any, values: NDArray[Any], sensitivity: NDArray[Any], category: str) -> Any:
     """Draw the units of one category, and return what the legend shows."""
     if not category:
-        return axis.scatter(values, sensitivity, s=9, color="#9a9a9a", marker="o", linewidths=0)
+        return axis.scatter(values, sensitivity, s=9, color="#9a9a9a", marker="o", linewidths=0, clip_on=False)
     place = CATEGORIES.index(category)
     return axis.scatter(
-        values, sensitivity, s=18, color=LINE_COLOURS[place], marker=LINE_MARKERS[place], linewidths=0, alpha=0.85
-    )
+        values, sensitivity, s=18, color=LINE_COLOURS[place], marker=LINE_MARKERS[place], linewidths=0, alpha=0.85,
+        clip_on=False,
+    )  # fmt: skip
 
 
 def _share(units: Units, layer: str, category: str) -> float:

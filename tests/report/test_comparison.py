@@ -183,6 +183,31 @@ def test_other_settings_of_an_attack_are_noted(runs: tuple[Path, Path]) -> None:
     assert not any(note.startswith("fgsm has other settings") for note in notes)
 
 
+def test_other_settings_of_a_monitor_and_the_images_of_a_dissection_are_noted(runs: tuple[Path, Path]) -> None:
+    for run, quantile, attacked in ((runs[0], 0.05, 30), (runs[1], 0.005, 4)):
+        path = run / "results/standard/summary.json"
+        summary = read_summary(path)
+        summary["settings"]["trainer"] = {
+            "callbacks": [
+                {"class_path": "callbacks.DissectionMonitor", "init_args": {"quantile": quantile}},
+                {
+                    "class_path": "callbacks.ActivationBiasMonitor",
+                    "init_args": {"layers": None, "chunk_size": attacked},
+                },
+                {"class_path": "callbacks.InterpretabilityMonitor"},
+            ]
+        }
+        summary["counts"]["pgd/dissection"] = {"attacked": attacked, "failed": 40 - attacked, "ineligible": 0}
+        write_summary(path, summary)
+
+    notes = compare(runs).notes
+
+    other = [note for note in notes if "Monitor" in note]
+    assert other == ["DissectionMonitor has other settings in some runs: its figures may differ for that reason too"]
+    (images,) = (note for note in notes if note.startswith("pgd/dissection"))
+    assert images.endswith("attacked: demo-natural 30 of 40, demo-madry 4 of 40")
+
+
 def test_is_undefined_where_no_image_is_attacked_in_both(tmp_path: Path) -> None:
     one = small_run(tmp_path / "a", "a", [image(1, 1, 0.9), image(2, 0, None)])
     two = small_run(tmp_path / "b", "b", [image(1, 0, None), image(2, 1, 0.2)])

@@ -50,6 +50,8 @@ def test_bars_are_the_shares_of_detectors_by_category():
         )
     # Two of four detect an object, one a colour; the part is below the limit.
     assert heights == {name: [{"object": 0.5, "color": 0.25}.get(name, 0.0)] * 2 for name in CATEGORIES}
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["object", "color"]
 
 
 @pytest.mark.parametrize("draw", [sensitivity_figure, lambda table: detector_figure({"run": table})])
