@@ -121,6 +121,9 @@ def feature_maps(network: nn.Module, images: Tensor, head: Head) -> tuple[Tensor
         network: The network that ``head`` was found in, micro-batched or not, in evaluation mode.
         images: Images in [0, 1], ``(N, 3, H, W)``.
         head: From :func:`find_head`.
+
+    Raises:
+        ValueError: If the layer does not run.
     """
     if not head.takes_input:
         outputs, logits = activations(network, images, [head.layer])
@@ -131,6 +134,8 @@ def feature_maps(network: nn.Module, images: Tensor, head: Head) -> tuple[Tensor
         logits = network(images)
     finally:
         handle.remove()
+    if not inputs:
+        raise ValueError(f"layer {head.layer!r} ran 0 times in one pass; name one that runs once")
     return torch.cat(inputs)[: len(images)], logits
 
 
@@ -174,7 +179,10 @@ def _still_there(network: nn.Module, images: Tensor, head: Head) -> tuple[nn.Lin
     linear = modules.get(head.linear)
     if head.layer not in modules or not isinstance(linear, nn.Linear):
         return None
-    features, logits = feature_maps(network, images, head)
+    try:
+        features, logits = feature_maps(network, images, head)
+    except ValueError:  # the layer does not run any more, or several times
+        return None
     if features.ndim != 4 or features.shape[1] != linear.in_features or logits.shape[1:] != (linear.out_features,):
         return None
     with torch.no_grad():

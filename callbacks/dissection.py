@@ -26,8 +26,8 @@ class DissectionMonitor(Monitor):
 
     Args:
         data: Datamodule whose test split carries concepts: ``datamodules.Broden``, or ``datamodules.ConceptShapes``.
-        attack: Attack on the concept images, from the network's own prediction where they have no class; null for PGD
-            with eps 4/255, step 1/255, 10 steps.
+        attack: Attack on the concept images, from the network's own prediction where they have no class, or where their
+            datamodule has other classes than the run's; null for PGD with eps 4/255, step 1/255, 10 steps.
         layers: Names of submodules; null for every block.
         quantile: Share of its positions on which a unit counts as active: 0.05 in the paper, 0.005 in NetDissect.
         strict: A unit is active above its threshold; false also at it, which is the paper's letter.
@@ -38,7 +38,7 @@ class DissectionMonitor(Monitor):
         max_images: Take the first so many concept images alone; null for all.
 
     Raises:
-        ValueError: If a setting is out of range, or ``data`` carries no concepts.
+        ValueError: If a setting is out of range, ``data`` carries no concepts, or there is another one of its kind.
     """
 
     measure = "dissection"
@@ -61,6 +61,7 @@ class DissectionMonitor(Monitor):
         self.layers = None if layers is None else list(layers)
         self.settings = DissectionSettings(quantile, strict, union, draws)
         self.image_size: tuple[int, int] = (0, 0)
+        self.same_classes = False
 
     @property
     def attack_name(self) -> str:
@@ -73,6 +74,11 @@ class DissectionMonitor(Monitor):
         if not getattr(self.data, "concepts", ()):
             raise ValueError(
                 f"DissectionMonitor: {name} carries no concepts; use datamodules.Broden or datamodules.ConceptShapes"
+            )
+        if sum(isinstance(callback, DissectionMonitor) for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
+            raise ValueError(
+                "several DissectionMonitors would overwrite each other's figures; keep one, and evaluate again under "
+                "another --name for the other"
             )
         self.data.trainer = trainer
         # The first process renders or decodes what is not cached yet.
@@ -89,6 +95,8 @@ class DissectionMonitor(Monitor):
         for layer in self.layers or ():
             find_layer(pl_module.network, layer)  # type: ignore[arg-type]
         self.image_size = trainer.datamodule.image_size  # type: ignore[attr-defined]
+        # Class 3 of other data is another thing to the network than its own class 3.
+        self.same_classes = tuple(self.data.class_names) == tuple(trainer.datamodule.class_names)  # type: ignore[attr-defined]
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the last epoch, also where this one is not looked at."""
@@ -139,4 +147,5 @@ class ConceptImages:
             images = batch.images.float()
             if images.shape[-2:] != size:
                 images = interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
-            yield batch._replace(images=images)
+            labels = batch.labels if self.monitor.same_classes else torch.full_like(batch.labels, -1)
+            yield batch._replace(images=images, labels=labels)

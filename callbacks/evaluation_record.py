@@ -97,7 +97,8 @@ class EvaluationRecord(Callback):
         if not trainer.is_global_zero:
             return
         rows = joined([source for each in parts for source in each["rows"]])
-        arrays = self.chosen_examples([source for each in parts for source in each["arrays"]])
+        order = trainer.datamodule.split_indices("test")  # type: ignore[attr-defined]
+        arrays = self.chosen_examples([source for each in parts for source in each["arrays"]], order)
         for each in parts:
             arrays |= each["shared"]
         estimates, counted = dict(pl_module.estimates), counts(rows)
@@ -151,8 +152,9 @@ class EvaluationRecord(Callback):
             old.unlink()
         log_evaluation(trainer, estimates, {"images": rows, "units": units}, draw_figures(self.folder))
 
-    def chosen_examples(self, sources: list[dict[str, dict[str, Tensor]]]) -> dict[str, Tensor]:
-        """Return the arrays of the first images that every source has, joined by index."""
+    def chosen_examples(self, sources: list[dict[str, dict[str, Tensor]]], order: Tensor) -> dict[str, Tensor]:
+        """Return the arrays of the first images, in the split's order, that every source has, joined by index."""
+        place_of = {index: place for place, index in enumerate(order.tolist())}
         arrays: dict[str, Tensor] = {}
         for attack in {attack for source in sources for attack in source}:
             by_name: dict[str, dict[int, Tensor]] = {}
@@ -161,12 +163,12 @@ class EvaluationRecord(Callback):
                 for place, index in enumerate(fields.get("indices", torch.empty(0)).tolist()):
                     for name, field in fields.items():
                         by_name.setdefault(name, {})[index] = field[place]
-            common = (
-                sorted(set.intersection(*(set(rows) for rows in by_name.values())))[: self.examples] if by_name else []
-            )
-            if common:
+            common = set.intersection(*(set(rows) for rows in by_name.values())) if by_name else set()
+            # Each process has the first of its share: only those of all are the same for any number of processes.
+            first = sorted(sorted(common, key=place_of.__getitem__)[: self.examples])
+            if first:
                 for name, rows in by_name.items():
-                    arrays[f"{attack}/{name}"] = torch.stack([rows[index] for index in common])
+                    arrays[f"{attack}/{name}"] = torch.stack([rows[index] for index in first])
         return arrays
 
 

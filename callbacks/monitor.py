@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from advscope.intervals import Estimate
@@ -55,7 +56,9 @@ class Monitor(Callback):
         """Whether this evaluation epoch is looked at."""
         if trainer.sanity_checking:
             return False
-        return trainer.testing or (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        # A validation outside a training is asked for, and has no epoch.
+        asked_for = trainer.testing or trainer.state.fn == TrainerFn.VALIDATING
+        return asked_for or (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
     def is_stale(self, key: str) -> bool:
         """Whether a log key is this monitor's, and not renewed by the last validation."""

@@ -259,3 +259,25 @@ def test_a_known_head_is_used_again_and_a_changed_network_looked_at_anew():
     network[0].bias.data += 10
     network[4] = nn.Linear(6, 9)
     assert runs()[1] is network[4]
+
+
+def test_a_head_whose_layer_does_not_run_any_more_is_looked_for_anew() -> None:
+    class Switched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.linear = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 5)
+            self.pool = nn.AdaptiveAvgPool2d(1)
+            self.deep = True
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            maps = self.first(images)
+            pooled = self.pool(self.second(maps) * 2).flatten(1) if self.deep else maps.mean((2, 3))
+            return self.linear(pooled)
+
+    network, images = Switched().eval(), torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        assert head_maps(network, images)[1].shape == (2, 4, 4, 4)
+        network.deep = False
+        assert head_maps(network, images)[1].shape == (2, 4, 6, 6)
+        network.deep = True
+        assert head_maps(network, images)[1].shape == (2, 4, 4, 4)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from advscope.concepts import Concept
 from advscope.counter_hash import hash32
+from advscope.precision import full_precision
 from advscope.processes import summed
 
 GROUPS = 10
@@ -175,8 +176,9 @@ class ConceptTally:
             self.unit_areas[group] += areas[place]
             if not len(image.columns):
                 continue
-            # Products of zeros and ones: sums that are exact in float32, in any order.
-            met = (flat[place] @ image.pixels.T).long()
+            # Products of zeros and ones: sums that are exact in float32, in any order; autocast would round them.
+            with full_precision(masks.device.type):
+                met = (flat[place] @ image.pixels.T).long()
             whole = len(image.columns) - len(image.pixels)
             met = torch.cat([met, areas[place][:, None].expand(-1, whole)], dim=1)
             sizes = torch.cat([image.pixels.sum(1).long(), met.new_full((whole,), pixels)])

@@ -82,6 +82,7 @@ class TopQuantile:
         self.quantile = quantile
         self.bins: Bins | None = None
         self.values = 0
+        self.total = 0
         self.counts = torch.zeros(columns * BINS, dtype=torch.int32, device=device)
         self.maximum = torch.full((columns,), -torch.inf, device=device)
 
@@ -118,7 +119,7 @@ class TopQuantile:
         Raises:
             ValueError: If no value was counted.
         """
-        count = int(summed(torch.tensor(self.values, device=self.counts.device)))
+        count = self._values_of_all()
         if not count:
             raise ValueError("there are no values to take a quantile of; give at least one image")
         if count > _MOST:
@@ -126,7 +127,7 @@ class TopQuantile:
         self.maximum = highest(self.maximum)
         rank = torch.full((self.columns,), allowed_above(self.quantile, count), device=self.counts.device)
         self.bins = self._descend(rank)
-        self.values = 0
+        self.values, self.total = 0, count
         self.counts.zero_()
 
     def thresholds(self) -> Tensor:
@@ -137,12 +138,21 @@ class TopQuantile:
         """
         if self.bins is None:
             raise ValueError("thresholds need two passes: call locate() after the first")
+        if (count := self._values_of_all()) != self.total:
+            raise ValueError(
+                f"the second pass saw other values than the first ({count} and {self.total}): the batches must be the"
+                " same twice"
+            )
         low = self._descend(self.bins.rank)
         return from_order_code((self.bins.place << 16) + low.place)
 
     def release(self) -> None:
         """Give the memory of the counts back; maximum and quantile stay."""
         self.counts = self.counts.new_zeros(0)
+
+    def _values_of_all(self) -> int:
+        """Return how many values all processes have counted in this pass."""
+        return int(summed(torch.tensor(self.values, device=self.counts.device)))
 
     def _descend(self, rank: Tensor) -> Bins:
         """Return in which bin the value lies that ``rank`` others exceed, and how many of its bin exceed it."""

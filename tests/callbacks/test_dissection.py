@@ -15,7 +15,10 @@ from advscope.frozen import MicroBatched
 from advscope.measures import DissectionSettings, dissect
 from advscope.networks import CIFARResNet, load_weights
 from advscope.report import read_summary, read_units
+from callbacks import DissectionMonitor
+from cli.trainer import Trainer
 from datamodules import ConceptShapes
+from lightning_modules import NaturalClassifier
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"root": None, "train": 1, "val": 1, "test": 30, "eval_batch_size": 8}
@@ -132,3 +135,36 @@ def test_fewer_images_are_the_first_ones(tiny_run: Path, tmp_path: Path) -> None
     evaluate.main(["--run", str(tiny_run), "--config", str(fewer), "--name", "fewer", *QUIET])
     one, other = (tiny_run / "results" / name / "units.csv" for name in ("limited", "fewer"))
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_pictures_of_other_classes_are_attacked_from_the_prediction() -> None:
+    """The class numbers of other data say nothing to a network, and may not even exist in it."""
+
+    class Others(ConceptShapes):
+        class_names = ("first", "second", "third", "fourth")
+
+        def load(self, split):
+            loaded = super().load(split)
+            return loaded._replace(labels=loaded.labels % 4)
+
+    monitor = DissectionMonitor(ConceptShapes(**SETTINGS), layers=["layer3.0"], draws=1)
+    module = NaturalClassifier(CIFARResNet(8, num_classes=4, width=8))
+    trainer = Trainer(callbacks=[monitor], accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.test(module, Others(**SETTINGS), verbose=False)
+    counts = monitor.counts["pgd/dissection"]
+    assert counts["ineligible"] == 0
+    assert counts["attacked"] + counts["failed"] == SETTINGS["test"]
+
+
+def test_two_monitors_are_refused() -> None:
+    monitors = [DissectionMonitor(ConceptShapes(**SETTINGS), quantile=quantile) for quantile in (0.05, 0.005)]
+    trainer = Trainer(callbacks=monitors, accelerator="cpu", logger=False, enable_progress_bar=False)
+    with pytest.raises(ValueError, match="several DissectionMonitors would overwrite each other's figures"):
+        trainer.test(NaturalClassifier(CIFARResNet(8, width=8)), ConceptShapes(**SETTINGS), verbose=False)
+
+
+def test_a_validation_of_its_own_is_looked_at() -> None:
+    monitor = DissectionMonitor(ConceptShapes(**SETTINGS), layers=["layer3.0"], draws=1, every_n_epochs=2)
+    trainer = Trainer(callbacks=[monitor], accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.validate(NaturalClassifier(CIFARResNet(8, width=8)), ConceptShapes(**SETTINGS), verbose=False)
+    assert "val/pgd/dissection/layer3.0/detectors" in monitor.estimates

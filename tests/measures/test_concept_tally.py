@@ -31,6 +31,16 @@ def test_a_label_of_the_whole_image_is_on_all_of_its_pixels_once() -> None:
     assert image.pixels.tolist() == [[0, 1]]
 
 
+def test_autocast_rounds_no_count() -> None:
+    tally = ConceptTally(1, ConceptTable(CONCEPTS))
+    masks = torch.ones(1, 1, 32, 32, dtype=torch.bool)
+    masks[0, 0, 0, 0] = False
+    with torch.autocast("cpu", torch.bfloat16):
+        images = tally.table.of_images(torch.full((1, 1, 32, 32), 7, dtype=torch.int16), None)
+        tally.count(masks, images, torch.tensor([0]))
+    assert int(tally.intersections.sum()) == 1023
+
+
 def test_by_hand() -> None:
     # Two images of 1 x 4 pixels; the unit is on the first two pixels of each.
     table = ConceptTable(CONCEPTS)

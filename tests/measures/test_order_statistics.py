@@ -83,6 +83,18 @@ def test_a_share_of_a_count_is_exact() -> None:
     assert allowed_above(0.005, 199) == 0
 
 
+def test_a_second_pass_over_fewer_values_is_refused() -> None:
+    # Where one value makes up most of a column, its threshold could be found all the same: a wrong one.
+    values = torch.zeros(100, 1)
+    values[90:] = 1
+    top = TopQuantile(1, 0.05)
+    top.count(values)
+    top.locate()
+    top.count(values[5:])
+    with pytest.raises(ValueError, match=r"saw other values than the first \(95 and 100\)"):
+        top.thresholds()
+
+
 def test_memory_does_not_grow_with_the_values() -> None:
     top = TopQuantile(3, 0.05)
     before = top.counts.numel()
