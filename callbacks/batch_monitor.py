@@ -21,7 +21,7 @@ class BatchMonitor(Monitor):
     per-image values and a few examples are kept as well, for the evaluation's records.
 
     Args:
-        every_n_epochs: Look at every so manyeth validation; a test is always looked at.
+        every_n_epochs: Look after every so many epochs; a test is always looked at.
         max_images: Look at the first so many images of the split alone; ``None`` for all that are attacked.
         examples: Number of attacked images of which a test keeps the arrays for figures.
 

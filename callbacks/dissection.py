@@ -34,7 +34,7 @@ class DissectionMonitor(Monitor):
         union: Union of IoU: over ``all`` images (the paper's equation 7), or only over those with a label of the
             concept's ``category`` (NetDissect).
         draws: Random sets of units behind each p-value.
-        every_n_epochs: Look at every so manyeth validation; a test is always looked at.
+        every_n_epochs: Look after every so many epochs; a test is always looked at.
         max_images: Take the first so many concept images alone; null for all.
 
     Raises:

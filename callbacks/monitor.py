@@ -16,7 +16,7 @@ class Monitor(Callback):
     (:class:`~callbacks.BatchMonitor`).
 
     Args:
-        every_n_epochs: Look at every so manyeth validation; a test is always looked at.
+        every_n_epochs: Look after every so many epochs; a test is always looked at.
         max_images: Look at the first so many images alone; ``None`` for all.
 
     Raises:
