@@ -5,7 +5,8 @@ from advscope.measures.base import ImageMeans
 from advscope.measures.concept_tally import ConceptTable, ConceptTally, ImageConcepts
 from advscope.measures.correlations import kendall, pearson
 from advscope.measures.dissected_layer import DissectedLayer
-from advscope.measures.dissection import DissectionSettings, dissect
+from advscope.measures.dissection import dissect
+from advscope.measures.dissection_settings import DissectionSettings
 from advscope.measures.grid import cell_norms, grid_cells, without_cells
 from advscope.measures.interpretability_score import InterpretabilityScore, MaskedShare, interpretability_score
 from advscope.measures.order_statistics import TopQuantile
