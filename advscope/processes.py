@@ -1,6 +1,5 @@
 """Adding up over processes what each has counted."""
 
-import torch
 from torch import Tensor, distributed
 
 
@@ -12,11 +11,6 @@ def summed(tensor: Tensor) -> Tensor:
 def highest(tensor: Tensor) -> Tensor:
     """Return the maximum of a tensor over all processes, the tensor itself where there is one process."""
     return _reduced(tensor, distributed.ReduceOp.MAX) if _several() else tensor
-
-
-def any_process(condition: bool, device: torch.device) -> bool:
-    """Whether a condition holds in any process."""
-    return bool(highest(torch.tensor(int(condition), device=device)))
 
 
 def _several() -> bool:

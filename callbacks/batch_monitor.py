@@ -49,6 +49,7 @@ class BatchMonitor(Monitor):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the settings against those of the module, before time is lost."""
+        super().setup(trainer, pl_module, stage)
         if stage not in ("fit", "validate") or self.max_images is None:
             return
         held_out = len(trainer.datamodule.split_indices("val"))  # type: ignore[attr-defined]
@@ -118,28 +119,12 @@ class BatchMonitor(Monitor):
         """Start over."""
         self.start(trainer, pl_module, "test")
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Measure a validation batch."""
         if self.looks(trainer):
             self.look(pl_module, outputs, keep=False)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Measure a test batch."""
         self.look(pl_module, outputs, keep=True)
 

@@ -70,15 +70,11 @@ class DissectionMonitor(Monitor):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Read the concept data and look for the layers, so that what is wrong is said before the first step."""
+        super().setup(trainer, pl_module, stage)
         name = type(self.data).__name__
         if not getattr(self.data, "concepts", ()):
             raise ValueError(
                 f"DissectionMonitor: {name} carries no concepts; use datamodules.Broden or datamodules.ConceptShapes"
-            )
-        if sum(isinstance(callback, DissectionMonitor) for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
-            raise ValueError(
-                "several DissectionMonitors would overwrite each other's figures; keep one, and evaluate again under "
-                "another --name for the other"
             )
         self.data.trainer = trainer
         # The first process renders or decodes what is not cached yet.

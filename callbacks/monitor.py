@@ -44,6 +44,15 @@ class Monitor(Callback):
         self.shared: dict[str, Tensor] = {}
         self.forget()
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a second monitor of this kind: their figures would bear the same names."""
+        kind = type(self)
+        if sum(type(callback) is kind for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
+            raise ValueError(
+                f"two monitors of one kind in trainer.callbacks ({kind.__name__}): keep one of them, and evaluate "
+                "again under another --name for the other"
+            )
+
     def forget(self) -> None:
         """Forget what the last epoch held."""
         self.estimates: dict[str, Estimate] = {}

@@ -1,6 +1,7 @@
 """What the command lines of a training and of an evaluation share."""
 
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401  (so that --help knows them)
 from advscope.networks import load_weights
-from callbacks import Monitor, wandb_logger
+from callbacks import wandb_logger
 from cli.configs import with_fractions
 from cli.trainer import Trainer
 from lightning_modules import Classifier
@@ -21,7 +22,7 @@ from lightning_modules import Classifier
 PROJECT = "advscope"
 
 
-class CLI(LightningCLI):
+class CLI(LightningCLI, ABC):
     """Builds ``model``, ``datamodule`` and ``trainer`` from configs and the command line; runs nothing.
 
     Args:
@@ -72,22 +73,14 @@ class CLI(LightningCLI):
         dumped = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         return {key: value for key, value in dumped.items() if key not in ("config", "run", "wandb", "resume")}
 
-    def check_monitors(self, callbacks: list[Callback]) -> None:
-        """Refuse two monitors of one kind: their figures would bear the same names."""
-        kinds = [type(callback).__name__ for callback in callbacks if isinstance(callback, Monitor)]
-        twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
-        if twice:
-            raise ValueError(f"two monitors of one kind in trainer.callbacks ({', '.join(twice)}): keep one of them")
-
+    @abstractmethod
     def record_callbacks(self) -> list[Callback]:
         """Return the callbacks that keep what this job computes."""
-        raise NotImplementedError
 
     def instantiate_trainer(self, **kwargs: Any) -> pytorch_lightning.Trainer:
         """Build the trainer with the loggers and records of this job."""
         config = dict(self._get(self.config_init, "trainer", default={}))
         callbacks = list(config.pop("callbacks") or [])
-        self.check_monitors(callbacks)
         if self.config.weights:
             load_weights(self.model.network, self.config.weights)
         guards = [self._get(self.config_init, key) for key in self.parser.callback_keys]

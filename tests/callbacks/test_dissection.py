@@ -159,7 +159,9 @@ def test_pictures_of_other_classes_are_attacked_from_the_prediction() -> None:
 def test_two_monitors_are_refused() -> None:
     monitors = [DissectionMonitor(ConceptShapes(**SETTINGS), quantile=quantile) for quantile in (0.05, 0.005)]
     trainer = Trainer(callbacks=monitors, accelerator="cpu", logger=False, enable_progress_bar=False)
-    with pytest.raises(ValueError, match="several DissectionMonitors would overwrite each other's figures"):
+    with pytest.raises(
+        ValueError, match=r"two monitors of one kind in trainer.callbacks \(DissectionMonitor\): keep one of them"
+    ):
         trainer.test(NaturalClassifier(CIFARResNet(8, width=8)), ConceptShapes(**SETTINGS), verbose=False)
 
 
