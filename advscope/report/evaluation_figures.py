@@ -14,8 +14,8 @@ from advscope.report.figure_style import save_figure
 from advscope.report.image_rows import read_header
 from advscope.report.ratio_figure import ratio_figure
 from advscope.report.summary import read_summary
-from advscope.report.unit_figures import Units, detector_figure, sensitivity_figure
-from advscope.report.unit_rows import read_units
+from advscope.report.unit_figures import detector_figure, sensitivity_figure
+from advscope.report.unit_rows import Units, read_units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

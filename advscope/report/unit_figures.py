@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style
+from advscope.report.unit_rows import Units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Units = Mapping[str, NDArray[Any]]
-"""Columns of the per-unit table, as :func:`~advscope.report.unit_rows.read_units` returns them."""
 
 CATEGORIES = ("object", "part", "color", "texture", "material", "scene")
 """Broden's categories, in the order in which figures show them."""

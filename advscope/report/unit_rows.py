@@ -16,6 +16,9 @@ from advscope.report.csv_table import number_column, number_field, read_fields
 KINDS = ("regular", "zero", "maximum")
 """What a unit's threshold is: a value in between, 0, or the largest activation itself."""
 
+Units = Mapping[str, NDArray[Any]]
+"""One run's units by column, as :func:`read_units` returns them."""
+
 TEXTS = ("layer", "kind", "concept", "category")
 COLUMNS = (
     "layer", "unit", "threshold", "maximum", "kind", "concept", "category", "iou", "iou_low", "iou_high", "detector",

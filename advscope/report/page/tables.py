@@ -9,8 +9,9 @@ from advscope.intervals import Estimate
 from advscope.report.comparison import Comparison, Line
 from advscope.report.comparison_tables import label_in_section, leaves_out_zero, section_of, show_number
 from advscope.report.page.run_style import run_style
-from advscope.report.page.unit_plots import Units, layers_of
+from advscope.report.page.unit_plots import layers_of
 from advscope.report.run_results import RunResults
+from advscope.report.unit_rows import Units
 
 UNSET = "\N{EN DASH}"
 """Stands where there is nothing."""

@@ -1,19 +1,15 @@
 """The units of the networks: sensitivity against interpretability, and detectors per category."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from advscope.report.comparison_tables import show_number
 from advscope.report.page.plot import Plot, by_category, layout, number, plot_text
 from advscope.report.page.run_style import run_style
 from advscope.report.run_results import RunResults
-from advscope.report.unit_rows import read_units
-
-Units = Mapping[str, NDArray[Any]]
-"""One run's units by column."""
+from advscope.report.unit_rows import Units, read_units
 
 EVERY_LAYER = ""
 """Stands for all layers together in :func:`detector_plots`."""
