@@ -1,10 +1,10 @@
 """Attacks: values that turn clean images into adversarial ones."""
 
-from advscope.attacks.base import Attack
+from advscope.attacks.base import Attack, succeeded
 from advscope.attacks.fgsm import FGSM
 from advscope.attacks.first_success import FirstSuccess
 from advscope.attacks.ifgsm import IFGSM
 from advscope.attacks.pgd import PGD
 from advscope.attacks.torch_attack import TorchAttack
 
-__all__ = ["FGSM", "IFGSM", "PGD", "Attack", "FirstSuccess", "TorchAttack"]
+__all__ = ["FGSM", "IFGSM", "PGD", "Attack", "FirstSuccess", "TorchAttack", "succeeded"]

@@ -1,18 +1,21 @@
 """What every attack is: a value that maps (network, images, labels) to adversarial images."""
 
-import inspect
-import json
 from abc import ABC, abstractmethod
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from advscope.attacks.checks import CheckedNetwork, check_images, check_integers
+from advscope.attacks.checks import CheckedNetwork, check_images, check_integers, check_mask
+from advscope.attacks.losses import margin
 from advscope.frozen import frozen
+from advscope.value import Value
+
+MARGIN_TOLERANCE = 1e-4
+"""Logits by which a margin that is looked at a second time may miss the confidence: rounding, not failure."""
 
 
-class Attack(ABC):
+class Attack(Value, ABC):
     """An attack: settings only, equal to any other of the same class and settings.
 
     Calling it holds the network still (evaluation mode, parameters without gradients), works under
@@ -23,6 +26,9 @@ class Attack(ABC):
     A subclass keeps each argument of its ``__init__`` in an attribute of the same name, and defines :meth:`perturb`.
     """
 
+    confidence: float = 0.0
+    """Margin in logits that a success has to reach (kappa), at least 0; 0 where an attack has no such setting."""
+
     @final
     def __call__(
         self,
@@ -32,6 +38,7 @@ class Attack(ABC):
         targets: Tensor | None = None,
         indices: Tensor | None = None,
         draw: int = 0,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Return adversarial images.
 
@@ -44,9 +51,12 @@ class Attack(ABC):
             indices: Place of each image in its data set, int64 ``(N,)``, the key of its randomness; ``None``: 0 to
                 N - 1.
             draw: Which draw of the randomness: the epoch in training, 0 in evaluation.
+            mask: True where pixels may change, in all channels, bool ``(N, 1, H, W)``; ``None``: everywhere. The attack
+                searches inside and spends its budget there; it does not search everywhere and cut afterwards.
 
         Returns:
-            Images in [0, 1], of the shape, type, device and memory format of ``images``, detached.
+            Images in [0, 1], of the shape, type, device and memory format of ``images``, detached; bit for bit the
+            clean ones where the mask is false.
 
         Raises:
             ValueError: If an argument is not as said here, or the network does not return logits.
@@ -60,6 +70,8 @@ class Attack(ABC):
         for name, values in (("labels", labels), ("targets", targets), ("indices", indices)):
             if values is not None:
                 check_integers(name, values, count)
+        if mask is not None:
+            check_mask(mask, images)
         if count == 0:
             return images.detach().clone()
         for name, classes, lowest in (("labels", labels, -1), ("targets", targets, 0)):
@@ -82,12 +94,23 @@ class Attack(ABC):
                 place = int((targets == labels).nonzero()[0])
                 remedy = "choose another target, or leave targets out"
                 raise ValueError(f"targets must differ from labels, got {int(labels[place])} twice: {remedy}")
-            adversarials = self.perturb(checked, images, labels, targets, indices, draw)
+            mask = None if mask is None else mask.to(images.device).clone()
+            adversarials = self.perturb(checked, images, labels, targets, indices, draw, mask)
+            if mask is not None:
+                # Written into a tensor of the images' memory format, which torch.where need not keep.
+                adversarials = torch.empty_like(images).copy_(torch.where(mask, adversarials.detach(), images))
         return adversarials.detach()
 
     @abstractmethod
     def perturb(
-        self, network: nn.Module, images: Tensor, labels: Tensor, targets: Tensor | None, indices: Tensor, draw: int
+        self,
+        network: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        indices: Tensor,
+        draw: int,
+        mask: Tensor | None,
     ) -> Tensor:
         """Return adversarial images for arguments that :meth:`__call__` has checked.
 
@@ -101,54 +124,32 @@ class Attack(ABC):
             targets: Classes to reach, ``(N,)``, or ``None``.
             indices: Keys of the randomness, ``(N,)``.
             draw: Which draw of the randomness.
+            mask: Where pixels may change, bool ``(N, 1, H, W)``, or ``None`` for everywhere. Gradients, random starts,
+                norms and projections are to be taken inside; what is returned outside is put back by the caller.
 
         Returns:
             Images in [0, 1], shaped as ``images``.
         """
 
-    def settings(self) -> dict[str, Any]:
-        """Return the settings as JSON can hold them, the class among them, in the order of ``__init__``."""
-        names = [name for name, kind in _parameters(type(self)).items() if kind.kind is not kind.VAR_KEYWORD]
-        return {"class": type(self).__name__} | {name: _plain(getattr(self, name)) for name in names}
 
-    def __repr__(self) -> str:
-        """Return the class and its settings."""
-        settings = self.settings()
-        name = settings.pop("class")
-        return f"{name}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
-
-    def __eq__(self, other: object) -> bool:
-        """Whether the other is of the same class and settings."""
-        return type(self) is type(other) and isinstance(other, Attack) and self.settings() == other.settings()
-
-    def __hash__(self) -> int:
-        """Return a hash of class and settings."""
-        return hash((type(self), json.dumps(self.settings(), sort_keys=True)))
-
-
-def _plain(value: Any) -> Any:
-    """Return a setting as JSON can hold it: attacks within by their settings, tuples as lists."""
-    if isinstance(value, Attack):
-        return value.settings()
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _parameters(kind: type[Attack]) -> dict[str, inspect.Parameter]:
-    """Return the arguments of a class by name."""
-    return dict(inspect.signature(kind).parameters)
-
-
-def succeeded(logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+def succeeded(logits: Tensor, labels: Tensor, targets: Tensor | None, confidence: float = 0.0) -> Tensor:
     """Return whether the prediction is the target or, without targets, is not the label: bool ``(N,)``.
+
+    With a positive confidence the margin (:func:`~advscope.attacks.losses.margin`) must reach it besides.
 
     Args:
         logits: Logits, ``(N, K)``.
         labels: Classes, ``(N,)``.
         targets: Classes to reach, ``(N,)``, or ``None``.
+        confidence: Least margin in logits (kappa), at least 0; at 0 the prediction alone decides, a tie as argmax does.
 
     Example:
-        >>> succeeded(torch.tensor([[1.0, 3.0], [3.0, 1.0]]), torch.tensor([0, 0]), None)
+        >>> logits = torch.tensor([[1.0, 3.0], [3.0, 1.0]])
+        >>> succeeded(logits, torch.tensor([0, 0]), None)
         tensor([ True, False])
+        >>> succeeded(logits, torch.tensor([0, 0]), None, confidence=2.5)
+        tensor([False, False])
     """
     predictions = logits.argmax(1)
-    return predictions != labels if targets is None else predictions == targets
+    wished = predictions != labels if targets is None else predictions == targets
+    return wished & (margin(logits, labels, targets) >= confidence) if confidence > 0 else wished

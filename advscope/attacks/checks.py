@@ -39,6 +39,20 @@ def check_integers(name: str, values: Tensor, count: int) -> None:
         raise ValueError(f"{name} must be int64 of shape ({count},), one per image, got {given}")
 
 
+def check_mask(mask: Tensor, images: Tensor) -> None:
+    """Raise unless the mask is bool with one channel, ``(N, 1, H, W)``, for images ``(N, C, H, W)``.
+
+    Raises:
+        ValueError: If the type or the shape is another one.
+    """
+    wanted = (len(images), 1, *images.shape[-2:])
+    if not isinstance(mask, Tensor):
+        raise ValueError(f"mask must be a bool tensor of shape {wanted} or None, got a {type(mask).__name__}")
+    if mask.dtype != torch.bool or mask.shape != wanted:
+        given = f"{mask.dtype} of shape {tuple(mask.shape)}"
+        raise ValueError(f"mask must be torch.bool of shape {wanted}, true where pixels may change, got {given}")
+
+
 class CheckedNetwork(nn.Module):
     """A network whose first output is checked: logits ``(N, K)`` that know every class in use.
 

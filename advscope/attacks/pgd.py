@@ -88,20 +88,28 @@ class PGD(Attack):
             raise ValueError(f"restarts must be 1 without a random start, got {restarts}: set random_start to true")
 
     def perturb(
-        self, network: nn.Module, images: Tensor, labels: Tensor, targets: Tensor | None, indices: Tensor, draw: int
+        self,
+        network: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        indices: Tensor,
+        draw: int,
+        mask: Tensor | None,
     ) -> Tensor:
         """Return the images that the settings keep; see :meth:`Attack.perturb`."""
         if self.eps == 0:
             return images
         if self.restarts == 1:
-            return self._run(network, images, labels, targets, indices, draw, 0)[0]
+            return self._run(network, images, labels, targets, indices, draw, 0, mask)[0]
         results = images.clone()
         highest = torch.full((len(images),), -torch.inf, dtype=torch.float64, device=images.device)
         remaining = torch.arange(len(images), device=images.device)
         for restart in range(self.restarts):
             aims = None if targets is None else targets[remaining]
+            part = None if mask is None else mask[remaining]
             found, rated = self._run(
-                network, images[remaining], labels[remaining], aims, indices[remaining], draw, restart
+                network, images[remaining], labels[remaining], aims, indices[remaining], draw, restart, part
             )
             if rated is None:
                 rated = self._rate(network, found, labels[remaining], aims)
@@ -122,9 +130,10 @@ class PGD(Attack):
         indices: Tensor,
         draw: int,
         restart: int,
+        mask: Tensor | None,
     ) -> tuple[Tensor, _Rated | None]:
         """Return the images that one run keeps, and their worth where keeping them has told it."""
-        ball = BALLS[self.norm](images, self.eps)
+        ball = BALLS[self.norm](images, self.eps, mask)
         iterates = ball.draw(indices, self.seed, draw, restart) if self.random_start else images
         best: _Rated | None = None
         for _ in range(self.steps):

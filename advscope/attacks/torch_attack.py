@@ -36,6 +36,11 @@ class TorchAttack(Attack):
       ``kappa`` in a batch; AutoAttack leaves its attacks at 10 steps; JSMA without targets takes it that there are 10
       classes; the targeted modes of FAB and Jitter do not work, and are refused.
 
+    With a mask each image is attacked by itself, on a network that sees the clean pixels outside of it: N calls of
+    torchattacks in place of one, and so the time of N batches of one image (on a GPU nearly N times as long). The seed
+    of an image is then a function of (seed, draw, index), so that here its result does not depend on the batch. What an
+    attack does outside, a random start say, has no effect, but counts for the norms that torchattacks takes.
+
     Results are clipped to [0, 1]. ``n_classes``, where an attack takes it and it is not given, is torchattacks' default
     (10) or the network's number of classes, whichever is smaller.
 
@@ -80,19 +85,50 @@ class TorchAttack(Attack):
         return super().settings() | self.extra
 
     def perturb(
-        self, network: nn.Module, images: Tensor, labels: Tensor, targets: Tensor | None, indices: Tensor, draw: int
+        self,
+        network: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        indices: Tensor,
+        draw: int,
+        mask: Tensor | None,
     ) -> Tensor:
         """Run the attack in random states of its own; see :meth:`Attack.perturb`."""
         kind = _find(self.name)
-        defaults = _settings_of(kind)
-        # Draw 0 keeps the seed, and so agrees with torchattacks under the same one.
-        seed = self.seed if draw == 0 else int(hash32(self.seed, torch.tensor(draw)))
         extra = dict(self.extra)
-        if "seed" in defaults:
-            extra["seed"] = seed
+        defaults = _settings_of(kind)
         if "n_classes" in defaults and "n_classes" not in extra:
             with torch.no_grad():
                 extra["n_classes"] = min(defaults["n_classes"], network(images[:1]).shape[1])
+        if mask is None:
+            # Draw 0 keeps the seed, and so agrees with torchattacks under the same one.
+            seed = self.seed if draw == 0 else int(hash32(self.seed, torch.tensor(draw)))
+            return self._run(kind, extra, network, images, labels, targets, seed)
+        found = images.clone()
+        for row in mask.flatten(1).any(1).nonzero().flatten().tolist():
+            part = slice(row, row + 1)
+            inside = _Inside(network, images[part], mask[part]).eval()
+            aim = None if targets is None else targets[part]
+            seed = int(hash32(self.seed, draw, indices[row]))
+            # What the attack changes outside the mask the network has not seen.
+            changed = self._run(kind, extra, inside, images[part], labels[part], aim, seed)
+            found[part] = torch.where(mask[part], changed, images[part])
+        return found
+
+    def _run(
+        self,
+        kind: type[Any],
+        extra: dict[str, Any],
+        network: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        seed: int,
+    ) -> Tensor:
+        """Return what the class of torchattacks makes of the images."""
+        if "seed" in _settings_of(kind):
+            extra = extra | {"seed": seed}
         with _random_states(seed):
             attack = kind(_Model(network, images.device).eval(), **extra)
             if targets is not None:
@@ -104,6 +140,19 @@ class TorchAttack(Attack):
             # Several of torchattacks' attacks take views that a channels_last tensor does not allow.
             found: Tensor = attack(images.contiguous(), labels if targets is None else targets)
         return found.detach().to(images).clamp(0, 1)
+
+
+class _Inside(nn.Module):
+    """A network that sees one clean image wherever a mask is false, whatever it is shown."""
+
+    def __init__(self, network: nn.Module, image: Tensor, mask: Tensor) -> None:
+        super().__init__()
+        self.network, self.image, self.mask = network, image, mask
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of ``(N, C, H, W)`` variants of the image, ``(N, K)``; outside no gradient flows."""
+        logits: Tensor = self.network(torch.where(self.mask, images, self.image))
+        return logits
 
 
 class _Model(nn.Module):

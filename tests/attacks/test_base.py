@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from advscope.attacks import FGSM, IFGSM, PGD, Attack, FirstSuccess
+from advscope.attacks import FGSM, IFGSM, PGD, Attack, FirstSuccess, succeeded
 
 ATTACKS = [
     FGSM(), IFGSM(), PGD(steps=3), PGD(steps=3, norm="L2", eps=1.0, step_size=0.4),
@@ -70,7 +70,7 @@ def test_the_network_and_the_random_state_are_left_as_found(attack, inference, r
 
 def test_the_network_is_left_as_found_where_the_attack_fails(residual):
     class Failing(Attack):
-        def perturb(self, network, images, labels, targets, indices, draw):
+        def perturb(self, network, images, labels, targets, indices, draw, mask):
             torch.rand(1)
             network(images)
             raise RuntimeError("from within")
@@ -79,6 +79,34 @@ def test_the_network_is_left_as_found_where_the_attack_fails(residual):
     before = snapshot(unsettle(network))
     with pytest.raises(RuntimeError, match="from within"):
         Failing()(network, images, torch.tensor([0, 1]))
+    assert_same(before, snapshot(network))
+
+
+class Interrupted(nn.Module):
+    """A network during whose third pass the user presses Ctrl-C."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.passes = network, 0
+
+    def forward(self, images):
+        self.passes += 1
+        if self.passes == 3:
+            raise KeyboardInterrupt
+        return self.network(images)
+
+
+@pytest.mark.parametrize("attack", [attack for attack in ATTACKS if not isinstance(attack, FGSM)], ids=str)
+def test_the_network_is_left_as_found_where_the_user_interrupts(attack, residual, examples):
+    network = residual()
+    images, labels = examples(network)
+    before = snapshot(unsettle(network))
+    interrupted = Interrupted(network).train()
+    network[1].eval()
+    with pytest.raises(KeyboardInterrupt):
+        attack(interrupted, images, labels)
+    assert interrupted.passes == 3
+    assert interrupted.training
     assert_same(before, snapshot(network))
 
 
@@ -122,6 +150,71 @@ def test_the_batch_does_not_matter_in_float64(attack, targeted, residual, exampl
     whole = run(torch.arange(7))
     for rows in ([4], [6, 5, 4, 3, 2, 1, 0], [2, 4], [4, 4, 0]):
         torch.testing.assert_close(run(torch.tensor(rows)), whole[rows], rtol=0, atol=1e-6)
+
+
+def masks(count=6, height=12, width=12):
+    """Return a mask of every kind: scattered, one pixel, empty, whole, a cell, the opposite corner."""
+    mask = torch.zeros(count, 1, height, width, dtype=torch.bool)
+    mask[0] = torch.rand(1, height, width, generator=torch.Generator().manual_seed(2)) < 0.4
+    mask[1, :, 3, 5] = True
+    mask[3] = True
+    mask[4, :, 2:6, 3:9] = True
+    mask[5, :, 8:, 8:] = True
+    return mask
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+@pytest.mark.parametrize("targeted", [False, True])
+def test_nothing_changes_outside_the_mask(attack, targeted, residual, examples):
+    network = residual()
+    images, labels = examples(network)
+    images = images.contiguous(memory_format=torch.channels_last)
+    mask, targets = masks(), (labels + 1) % 5 if targeted else None
+    with torch.inference_mode():
+        adversarials = attack(network, images, labels, targets, mask=mask.clone())
+    outside = ~mask.expand_as(images)
+    assert torch.equal(adversarials[outside], images[outside])
+    assert adversarials.is_contiguous(memory_format=torch.channels_last)
+    changed = (adversarials != images).flatten(1).any(1)
+    assert not changed[2]
+    # An attack that stops at the first success may leave an image alone, and none leaves all of them alone.
+    assert changed[[0, 3, 4, 5]].any()
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_a_mask_that_holds_everything_changes_no_bit(attack, residual, examples):
+    network = residual()
+    images, labels = examples(network)
+    everywhere = torch.ones(6, 1, 12, 12, dtype=torch.bool)
+    assert torch.equal(attack(network, images, labels, mask=everywhere), attack(network, images, labels))
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_the_batch_does_not_matter_to_masked_images_in_float64(attack, residual, examples):
+    network = residual(dtype=torch.float64)
+    images, labels = examples(network, dtype=torch.float64)
+    mask, indices = masks(), torch.arange(6) + 50
+
+    def run(rows):
+        return attack(network, images[rows], labels[rows], None, indices[rows], 0, mask[rows])
+
+    whole = run(torch.arange(6))
+    for rows in ([4], [5, 4, 3, 2, 1, 0], [2, 4], [2]):
+        torch.testing.assert_close(run(torch.tensor(rows)), whole[rows], rtol=0, atol=1e-6)
+
+
+class Seen(Attack):
+    """Changes everything, whatever the mask."""
+
+    def perturb(self, network, images, labels, targets, indices, draw, mask):
+        return 1 - images
+
+
+def test_the_mask_is_enforced_on_what_a_subclass_returns(residual, examples):
+    network = residual()
+    images, labels = examples(network)
+    mask = masks()
+    assert torch.equal(Seen()(network, images, labels, mask=mask), torch.where(mask, 1 - images, images))
 
 
 def test_label_minus_one_is_the_networks_prediction(residual, examples):
@@ -207,6 +300,19 @@ IMAGES, LABELS = torch.full((2, 3, 4, 4), 0.5), torch.tensor([0, 1])
         ({"targets": torch.tensor([1, 3])}, "targets must be in 0 ... 2, the network's classes, got 3"),
         ({"indices": LABELS.float()}, r"indices must be int64 of shape \(2,\), one per image, got torch.float32"),
         ({"indices": torch.arange(3)}, r"indices must be int64 of shape \(2,\)"),
+        (
+            {"mask": torch.ones(2, 1, 4, 4)},
+            r"mask must be torch.bool of shape \(2, 1, 4, 4\), true where .*torch.float32",
+        ),
+        (
+            {"mask": torch.ones(2, 3, 4, 4, dtype=torch.bool)},
+            r"mask must be .*, got torch.bool of shape \(2, 3, 4, 4\)",
+        ),
+        (
+            {"mask": torch.ones(1, 1, 4, 4, dtype=torch.bool)},
+            r"mask must be .*, got torch.bool of shape \(1, 1, 4, 4\)",
+        ),
+        ({"mask": [[True]]}, r"mask must be a bool tensor of shape \(2, 1, 4, 4\) or None, got a list"),
         ({"draw": 0.5}, "draw must be a whole number, got 0.5"),
     ],
 )
@@ -250,3 +356,20 @@ def test_a_bad_network_is_named(function, message):
 def test_log_probabilities_and_sparse_rows_are_logits():
     for function in (lambda x: x.flatten(1).log_softmax(1), lambda x: x.flatten(1)[:, :3]):
         assert PGD(steps=1)(Returning(function), IMAGES, LABELS).shape == IMAGES.shape
+
+
+def test_success_is_the_prediction_and_with_a_confidence_the_margin():
+    # A tie (argmax takes the first class), a margin of 2, of exactly 1, a third class, right.
+    logits = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, -1.0], [0.0, 1.0, -1.0], [0.0, 1.0, 4.0], [2.0, 1.0, 0.0]])
+    first, second = torch.zeros(5, dtype=torch.int64), torch.ones(5, dtype=torch.int64)
+    assert succeeded(logits, first, None).tolist() == [False, True, True, True, False]
+    assert succeeded(logits, first, second).tolist() == [False, True, True, False, False]
+    assert succeeded(logits, second, None).tolist() == [True, False, False, True, True]
+    assert succeeded(logits, first, None, confidence=1.0).tolist() == [False, True, True, True, False]
+    assert succeeded(logits, first, second, confidence=1.5).tolist() == [False, True, False, False, False]
+    assert succeeded(logits, second, None, confidence=1e-6).tolist() == [False, False, False, True, True]
+
+
+def test_an_attack_without_the_setting_has_no_confidence():
+    assert PGD().confidence == FGSM().confidence == FirstSuccess([PGD()]).confidence == 0
+    assert "confidence" not in PGD().settings()

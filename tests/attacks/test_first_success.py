@@ -18,15 +18,16 @@ class Brightness(nn.Module):
 class Darken(Attack):
     """Subtracts a constant, and remembers which images it met."""
 
-    def __init__(self, amount):
-        self.amount = amount
-        self.met = []
+    def __init__(self, amount, confidence=0.0):
+        self.amount, self.confidence = amount, confidence
+        self.met, self.masks = [], []
 
     def settings(self):
         return {"class": "Darken", "amount": self.amount}
 
-    def perturb(self, network, images, labels, targets, indices, draw):
+    def perturb(self, network, images, labels, targets, indices, draw, mask):
         self.met.append(indices.tolist())
+        self.masks.append(mask)
         return (images - self.amount).clamp(0, 1)
 
 
@@ -62,6 +63,33 @@ def test_targets_say_what_success_is():
     found = run([0.4, 0.55], [weak], targets=torch.tensor([0, 0]))
     torch.testing.assert_close(found, torch.tensor([0.4, 0.45]))
     assert weak.met == [[1]]
+
+
+def test_each_attack_gets_the_mask_of_the_images_it_meets():
+    weak, strong = Darken(0.1), Darken(0.3)
+    mask = torch.zeros(4, 1, 2, 2, dtype=torch.bool)
+    mask[1], mask[2, 0, 0], mask[3, 0, 1] = True, True, True
+    run([0.4, 0.55, 0.75, 0.95], [weak, strong], mask=mask)
+    assert torch.equal(weak.masks[0], mask[1:])
+    assert torch.equal(strong.masks[0], mask[2:])
+
+
+def test_success_is_the_smallest_confidence_of_its_attacks():
+    # Margins are 10 times the distance from 0.5. The clean images' 0.4 and 1 are enough or too little for 0.5.
+    sure, surer = Darken(0.1, confidence=0.5), Darken(0.3, confidence=2.0)
+    found = run([0.46, 0.4, 0.56, 0.54], [sure, surer])
+    assert FirstSuccess([surer, sure]).confidence == 0.5
+    # Of the third 0.46 is no success yet; of the fourth 0.44 is.
+    torch.testing.assert_close(found, torch.tensor([0.36, 0.4, 0.26, 0.44]))
+    assert sure.met == [[0, 2, 3]]
+    assert surer.met == [[2]]
+
+
+def test_a_success_at_the_very_confidence_survives_the_rounding_of_a_second_look():
+    never = Darken(0.3, confidence=1.0)
+    found = run([0.5], [Darken(0.1 - 1e-6, confidence=1.0), never])
+    torch.testing.assert_close(found, torch.tensor([0.4 + 1e-6]))
+    assert never.met == []
 
 
 def test_the_batch_does_not_matter(residual, examples):

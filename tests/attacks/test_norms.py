@@ -110,6 +110,62 @@ def test_lengths_of_large_lone_images_do_not_depend_on_threads():
     torch.testing.assert_close(together[:, 0].double(), vectors.double().norm(dim=1), rtol=1e-6, atol=0)
 
 
+def corner(count=1, size=2, height=5, width=7):
+    """Return a mask of the upper left corner."""
+    mask = torch.zeros(count, 1, height, width, dtype=torch.bool)
+    mask[:, :, :size, :size] = True
+    return mask
+
+
+@pytest.mark.parametrize("norm", BALLS)
+def test_a_masked_step_is_that_of_the_cut_out_image(norm):
+    # Neither the huge gradients outside nor what could be spent there counts for the budget inside.
+    centre, mask = images(3, value=0.5), corner(3)
+    gradients = torch.randn(3, 3, 5, 7, generator=torch.Generator().manual_seed(5))
+    gradients[~mask.expand_as(gradients)] *= 1e6
+    iterates = centre.clone()
+    iterates[:, :, 0, 1] += 0.05
+    moved = BALLS[norm](centre, 0.2, mask).step(iterates, gradients, 0.15)
+    cut = BALLS[norm](centre[..., :2, :2], 0.2).step(iterates[..., :2, :2], gradients[..., :2, :2], 0.15)
+    torch.testing.assert_close(moved[..., :2, :2], cut, rtol=0, atol=1e-7)
+    outside = ~mask.expand_as(centre)
+    assert torch.equal(moved[outside], centre[outside])
+
+
+@pytest.mark.parametrize("gradient", [float("inf"), float("nan")])
+def test_a_useless_gradient_outside_spoils_nothing_inside(gradient):
+    centre, mask = images(1, value=0.5), corner()
+    gradients = torch.full_like(centre, gradient)
+    gradients[..., :2, :2] = 1
+    moved = L2Ball(centre, 1.0, mask).step(centre, gradients, 0.12)
+    torch.testing.assert_close(moved[..., :2, :2], centre[..., :2, :2] + 0.12 / math.sqrt(12))
+
+
+def test_masked_l2_noise_fills_the_ball_of_the_values_inside():
+    # 4 values of 105 are inside: the fourth power of the radius is uniform, not the 105th.
+    eps = 0.2
+    centre, mask = images(400, (1, 5, 7), value=0.5), corner(400)
+    noise = (L2Ball(centre, eps, mask).draw(torch.arange(400), 0, 0, 0) - centre).double()
+    assert noise[~mask].abs().max() == 0
+    quantiles = (noise.flatten(1).norm(dim=1) / eps).pow(4).sort().values
+    uniform_quantiles = (torch.arange(400) + 0.5) / 400
+    assert (quantiles - uniform_quantiles).abs().max() < 1.63 / math.sqrt(400)  # Kolmogorov-Smirnov, 1%
+
+
+def test_masked_linf_noise_is_the_noise_without_mask_inside():
+    centre, mask, indices = images(2), corner(2), torch.tensor([7, 9])
+    whole = LinfBall(centre, 0.25).draw(indices, 3)
+    assert torch.equal(LinfBall(centre, 0.25, mask).draw(indices, 3), torch.where(mask, whole, centre))
+
+
+@pytest.mark.parametrize("norm", BALLS)
+def test_an_empty_mask_holds_everything_still(norm):
+    centre = images()
+    ball = BALLS[norm](centre, 0.25, torch.zeros(4, 1, 5, 7, dtype=torch.bool))
+    assert torch.equal(ball.draw(torch.arange(4), 0), centre)
+    assert torch.equal(ball.step(centre, torch.ones_like(centre), 0.1), centre)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("norm", BALLS)

@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from advscope.attacks import Attack, FirstSuccess, TorchAttack
+from advscope.attacks import PGD, Attack, FirstSuccess, TorchAttack
 from advscope.attacks.torch_attack import torch_attack_names
 from advscope.networks import CIFARResNet
 
@@ -106,6 +106,54 @@ def test_networks_and_images_in_channels_last_are_attacked(name, settings):
     images = torch.rand(3, 3, 32, 32).to(memory_format=torch.channels_last)
     found = TorchAttack(name, **settings)(network, images, network(images).argmax(1))
     assert found.shape == images.shape
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_mask_holds_and_frees_an_image_from_its_batch(name, residual, examples):
+    network = residual(classes=10, dtype=torch.float32)
+    images, labels = examples(network, count=4)
+    mask = torch.zeros(4, 1, 12, 12, dtype=torch.bool)
+    mask[0, :, 2:9, 1:8], mask[1], mask[3, :, 5:, :] = True, True, True
+    indices = torch.tensor([9, 8, 7, 6])
+    attack = TorchAttack(name, **SMALL[name])
+
+    def run(rows):
+        return attack(network, images[rows], labels[rows], None, indices[rows], 0, mask[rows])
+
+    whole = run([0, 1, 2, 3])
+    outside = ~mask.expand_as(images)
+    assert torch.equal(whole[outside], images[outside])
+    # So few steps of EAD change no pixel by more than its threshold.
+    assert name == "EADEN" or not torch.equal(whole, images)
+    torch.testing.assert_close(run([3, 0]), whole[[3, 0]], rtol=0, atol=1e-6)
+
+
+def test_a_masked_attack_searches_inside_the_mask(residual, examples):
+    # BIM has no random start, so that its masked form is IFGSM inside the mask.
+    network = residual(dtype=torch.float64)
+    images, labels = examples(network, dtype=torch.float64)
+    mask = torch.rand(6, 1, 12, 12, generator=torch.Generator().manual_seed(3)) < 0.3
+    theirs = TorchAttack("BIM", eps=0.1, alpha=0.03, steps=5)(network, images, labels, mask=mask)
+    ours = PGD(eps=0.1, step_size=0.03, steps=5, random_start=False)(network, images, labels, mask=mask)
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-6)
+    cut = torch.where(mask, TorchAttack("BIM", eps=0.1, alpha=0.03, steps=5)(network, images, labels), images)
+    assert (theirs - cut).abs().max() > 0.01
+
+
+def test_masked_noise_is_a_function_of_seed_draw_and_index(residual, examples):
+    network = residual()
+    images, labels = examples(network, count=2)
+    images = images[:1].expand(2, -1, -1, -1)
+    mask = torch.ones(2, 1, 12, 12, dtype=torch.bool)
+
+    def noise(indices, seed=0, draw=0):
+        return TorchAttack("GN", seed=seed, std=0.01)(network, images, labels, None, torch.tensor(indices), draw, mask)
+
+    first = noise([3, 3])
+    assert torch.equal(first[0], first[1])
+    assert torch.equal(noise([5, 3])[1], first[0])
+    for other in (noise([4, 5]), noise([3, 3], seed=1), noise([3, 3], draw=1)):
+        assert (other != first).flatten(1).any(1).all()
 
 
 def test_targets_are_reached(residual, examples):
