@@ -5,6 +5,8 @@ from advscope.attacks.fgsm import FGSM
 from advscope.attacks.first_success import FirstSuccess
 from advscope.attacks.ifgsm import IFGSM
 from advscope.attacks.pgd import PGD
+from advscope.attacks.refined import Refined
+from advscope.attacks.smallest_ifgsm import SmallestIFGSM
 from advscope.attacks.torch_attack import TorchAttack
 
-__all__ = ["FGSM", "IFGSM", "PGD", "Attack", "FirstSuccess", "TorchAttack", "succeeded"]
+__all__ = ["FGSM", "IFGSM", "PGD", "Attack", "FirstSuccess", "Refined", "SmallestIFGSM", "TorchAttack", "succeeded"]

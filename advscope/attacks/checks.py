@@ -39,18 +39,23 @@ def check_integers(name: str, values: Tensor, count: int) -> None:
         raise ValueError(f"{name} must be int64 of shape ({count},), one per image, got {given}")
 
 
-def check_mask(mask: Tensor, images: Tensor) -> None:
+def check_mask(mask: Tensor, images: Tensor, rule: str = "mask must be") -> None:
     """Raise unless the mask is bool with one channel, ``(N, 1, H, W)``, for images ``(N, C, H, W)``.
+
+    Args:
+        mask: True where pixels may change.
+        images: What it is for.
+        rule: Beginning of the message.
 
     Raises:
         ValueError: If the type or the shape is another one.
     """
     wanted = (len(images), 1, *images.shape[-2:])
     if not isinstance(mask, Tensor):
-        raise ValueError(f"mask must be a bool tensor of shape {wanted} or None, got a {type(mask).__name__}")
+        raise ValueError(f"{rule} a bool tensor of shape {wanted}, got a {type(mask).__name__}")
     if mask.dtype != torch.bool or mask.shape != wanted:
         given = f"{mask.dtype} of shape {tuple(mask.shape)}"
-        raise ValueError(f"mask must be torch.bool of shape {wanted}, true where pixels may change, got {given}")
+        raise ValueError(f"{rule} torch.bool of shape {wanted}, true where pixels may change, got {given}")
 
 
 class CheckedNetwork(nn.Module):
@@ -96,3 +101,10 @@ class CheckedNetwork(nn.Module):
         for name, highest in self.highest.items():
             if highest >= logits.shape[1]:
                 raise ValueError(f"{name} must be in 0 ... {logits.shape[1] - 1}, the network's classes, got {highest}")
+
+
+def unchecked(network: nn.Module) -> nn.Module:
+    """Return the caller's own network, out of every :class:`CheckedNetwork` around it."""
+    while isinstance(network, CheckedNetwork):
+        network = network.network
+    return network

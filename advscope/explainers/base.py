@@ -7,10 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from advscope.frozen import frozen
+from advscope.value import Value
 
 
-class Explainer(ABC):
+class Explainer(Value, ABC):
     """A way to make a heatmap of where in an image a network finds a class; holds settings only.
+
+    A subclass keeps each argument of its ``__init__`` in an attribute of the same name, and defines :meth:`maps`.
 
     Works under ``torch.inference_mode()``, and leaves the network's modes, gradients and hooks as found.
     """
@@ -49,10 +52,6 @@ class Explainer(ABC):
     @abstractmethod
     def maps(self, network: nn.Module, images: Tensor, classes: Tensor, create_graph: bool) -> Tensor:
         """Return the maps at the size of the layer, ``(N, h, w)``; the network is frozen, the input is checked."""
-
-    def __repr__(self) -> str:
-        """Return the class and its settings."""
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
 def check_classes(classes: Tensor, count: int) -> None:

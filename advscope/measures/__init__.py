@@ -7,12 +7,15 @@ from advscope.measures.correlations import kendall, pearson
 from advscope.measures.dissected_layer import DissectedLayer
 from advscope.measures.dissection import dissect
 from advscope.measures.dissection_settings import DissectionSettings
-from advscope.measures.grid import cell_norms, grid_cells, without_cells
+from advscope.measures.grid import cell_mask, cell_norms, grid_cells, without_cells
 from advscope.measures.interpretability_score import InterpretabilityScore, MaskedShare, interpretability_score
 from advscope.measures.order_statistics import TopQuantile
 from advscope.measures.promotion_suppression import CellEffects, PromotionSuppression, promotion_suppression
 from advscope.measures.robust_accuracy import RobustAccuracy
+from advscope.measures.salient_mask import salient_mask
+from advscope.measures.salient_pixels import SalientPixels
 from advscope.measures.significance import significant
+from advscope.measures.significant_cells import SignificantCells
 from advscope.measures.unit_masks import unit_masks
 from advscope.measures.unit_sensitivity import UnitSensitivity
 from advscope.measures.unit_significance import top_units_p_values
@@ -31,9 +34,12 @@ __all__ = [
     "MaskedShare",
     "PromotionSuppression",
     "RobustAccuracy",
+    "SalientPixels",
+    "SignificantCells",
     "TopQuantile",
     "UnitSensitivity",
     "activation_bias",
+    "cell_mask",
     "cell_norms",
     "dissect",
     "grid_cells",
@@ -41,6 +47,7 @@ __all__ = [
     "kendall",
     "pearson",
     "promotion_suppression",
+    "salient_mask",
     "significant",
     "top_units_p_values",
     "unit_masks",

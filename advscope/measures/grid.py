@@ -81,6 +81,28 @@ def without_cells(images: Tensor, adversarials: Tensor, cells: Tensor) -> Tensor
     return torch.where(inside[:, None], images, adversarials)
 
 
+def cell_mask(chosen: Tensor, cells: Tensor, height: int, width: int) -> Tensor:
+    """Return the pixels of the chosen cells of each image; of cells that overlap, the union.
+
+    Args:
+        chosen: Whether a cell is chosen, bool ``(N, m)``.
+        cells: ``(top, left, bottom, right)`` of each cell, int64 ``(m, 4)``.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+
+    Returns:
+        bool ``(N, 1, H, W)``.
+
+    Example:
+        >>> cell_mask(torch.tensor([[False, True]]), grid_cells(2, 3, cell_size=2), 2, 3).tolist()
+        [[[[False, False, True], [False, False, True]]]]
+    """
+    mask = torch.zeros(len(chosen), 1, height, width, dtype=torch.bool, device=chosen.device)
+    for place, (top, left, bottom, right) in enumerate(cells.tolist()):
+        mask[:, :, top:bottom, left:right] |= chosen[:, place, None, None, None]
+    return mask
+
+
 def _checked_stride(cell_size: int, stride: int | None) -> int:
     if cell_size < 1:
         raise ValueError(f"cell_size must be at least 1, got {cell_size}")

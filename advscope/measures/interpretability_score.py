@@ -1,12 +1,12 @@
 """Interpretability score (IS): how much of a perturbation lies where the class activation map is high."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from advscope.measures.base import ImageMeans
+from advscope.measures.salient_mask import salient_mask
 
 
 class MaskedShare(NamedTuple):
@@ -27,9 +27,8 @@ def interpretability_score(perturbations: Tensor, heatmaps: Tensor, quantile: fl
 
     .. math:: B_i = 1[F_i \ge \nu], \qquad \mathrm{IS}(\delta) = \|B \circ \delta\|_2 / \|\delta\|_2
 
-    with nu the ``quantile`` of that image's own heatmap F: of its P values in ascending order the one that has
-    ``ceil(quantile * P)`` before it. Without ties the mask holds ``floor((1 - quantile) * P)`` positions (at least
-    one); positions that tie with nu are in it, and ``mask_share`` tells. The mask spans all channels. Only the order of
+    with nu the ``quantile`` of that image's own heatmap F, exactly as :func:`~advscope.measures.salient_mask` says.
+    Positions that tie with nu are in the mask, and ``mask_share`` tells. The mask spans all channels. Only the order of
     a heatmap's values matters; give it raw, since a ReLU makes ties that mask the whole image.
 
     Args:
@@ -60,15 +59,9 @@ def interpretability_score(perturbations: Tensor, heatmaps: Tensor, quantile: fl
     expected = (len(perturbations), *perturbations.shape[-2:])
     if heatmaps.shape != expected or not heatmaps.is_floating_point():
         raise ValueError(f"heatmaps must be float {expected}, got {heatmaps.dtype} {tuple(heatmaps.shape)}")
-    if not 0 <= quantile < 1:
-        raise ValueError(f"quantile must be in [0, 1), got {quantile}")
-    values = heatmaps.detach().flatten(1)
-    positions = values.shape[1]
-    # The small number keeps 0.7 * 30 at 21 where floats make it a little more.
-    below = min(math.ceil(quantile * positions - 1e-9), positions - 1)
-    mask = values >= values.kthvalue(below + 1, dim=1, keepdim=True).values
+    mask = salient_mask(heatmaps, quantile).flatten(1)
     energy = perturbations.detach().double().square().sum(1).flatten(1)
-    invalid = values.isnan().any(1) | energy.isnan().any(1)
+    invalid = heatmaps.detach().flatten(1).isnan().any(1) | energy.isnan().any(1)
     # Both sums of the same kind, so that a mask that holds everything scores exactly 1.
     score = ((energy * mask).sum(1) / energy.sum(1)).sqrt().masked_fill(invalid, torch.nan)
     mask_share = mask.double().mean(1).masked_fill(invalid, torch.nan)

@@ -92,10 +92,7 @@ def promotion_suppression(
         eq. (1)-(4). https://arxiv.org/abs/1904.02057
     """
     check_pair(images, adversarials)
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
-    if floor is not None and not (floor > 0 and math.isfinite(floor)):
-        raise ValueError(f"floor must be positive and finite, or None for a share of the logits' range, got {floor}")
+    check_passes(floor, chunk_size)
     height, width = images.shape[-2:]
     cells = grid_cells(height, width, cell_size, stride).to(images.device)
     norm_l2, norm_linf = cell_norms(adversarials.double() - images.double(), cell_size, stride)
@@ -118,6 +115,18 @@ def promotion_suppression(
     promotion = (-changes[..., 1]).maximum(lowest[:, None]).masked_fill(same[:, None], torch.nan)
     ratio = (promotion / suppression).log2()
     return CellEffects(suppression, promotion, suppression + promotion, ratio, lowest, cells, norm_l2, norm_linf)
+
+
+def check_passes(floor: float | None, chunk_size: int) -> None:
+    """Raise unless the floor and the chunk size of :func:`promotion_suppression` are allowed.
+
+    Raises:
+        ValueError: If one of them is not.
+    """
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
+    if floor is not None and not (floor > 0 and math.isfinite(floor)):
+        raise ValueError(f"floor must be positive and finite, or None for a share of the logits' range, got {floor}")
 
 
 class PromotionSuppression(ImageMeans):

@@ -9,11 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from advscope.attacks import FGSM, IFGSM, PGD, Attack, FirstSuccess, succeeded
+from advscope.attacks import FGSM, IFGSM, PGD, Attack, FirstSuccess, Refined, SmallestIFGSM, succeeded
+from advscope.measures import SignificantCells
 
 ATTACKS = [
     FGSM(), IFGSM(), PGD(steps=3), PGD(steps=3, norm="L2", eps=1.0, step_size=0.4),
     PGD(steps=2, restarts=3, keep="loss", loss="dlr"), FirstSuccess([FGSM(eps=0.001), PGD(steps=2)]),
+    Refined(PGD(steps=3), SignificantCells(4)),
+    Refined(IFGSM(steps=2, norm="L2", eps=1.0), SignificantCells(5, stride=3)),
+    SmallestIFGSM(steps=2, resolution=0.01, highest=0.05),
+    SmallestIFGSM(steps=2, norm="L2", resolution=0.1, highest=0.4),
 ]  # fmt: skip
 
 
@@ -312,7 +317,7 @@ IMAGES, LABELS = torch.full((2, 3, 4, 4), 0.5), torch.tensor([0, 1])
             {"mask": torch.ones(1, 1, 4, 4, dtype=torch.bool)},
             r"mask must be .*, got torch.bool of shape \(1, 1, 4, 4\)",
         ),
-        ({"mask": [[True]]}, r"mask must be a bool tensor of shape \(2, 1, 4, 4\) or None, got a list"),
+        ({"mask": [[True]]}, r"mask must be a bool tensor of shape \(2, 1, 4, 4\), got a list"),
         ({"draw": 0.5}, "draw must be a whole number, got 0.5"),
     ],
 )
@@ -373,3 +378,10 @@ def test_success_is_the_prediction_and_with_a_confidence_the_margin():
 def test_an_attack_without_the_setting_has_no_confidence():
     assert PGD().confidence == FGSM().confidence == FirstSuccess([PGD()]).confidence == 0
     assert "confidence" not in PGD().settings()
+
+
+def test_an_attack_of_attacks_has_the_confidence_of_what_it_holds():
+    sure, surer = SmallestIFGSM(confidence=1.0), SmallestIFGSM(confidence=2.0)
+    assert Refined(surer, SignificantCells(4)).confidence == 2
+    assert FirstSuccess([surer, Refined(sure, SignificantCells(4))]).confidence == 1
+    assert FirstSuccess([surer, PGD()]).confidence == 0
