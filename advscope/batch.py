@@ -40,4 +40,5 @@ class AttackedBatch(NamedTuple):
     eligible: Tensor
     """Whether the clean prediction is the label, bool ``(N,)``."""
     attacked: Tensor
-    """Whether the image is eligible and the attack succeeded on it, bool ``(N,)``."""
+    """Whether the image is eligible and the attack succeeded on it, bool ``(N,)``: the returned image is predicted as
+    wished and, where the attack has a confidence, by a margin that reaches it to 1e-4."""

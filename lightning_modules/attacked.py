@@ -3,14 +3,20 @@
 import torch
 from torch import nn
 
-from advscope.attacks import Attack
+from advscope.attacks import Attack, succeeded
+from advscope.attacks.base import MARGIN_TOLERANCE
 from advscope.batch import AttackedBatch, Batch
 from lightning_modules.targets import Rule, choose_targets
 
 
 @torch.no_grad()
 def attack_batch(
-    network: nn.Module, attack: Attack, batch: Batch, logits: torch.Tensor, targeting: Rule | None = None
+    network: nn.Module,
+    attack: Attack,
+    batch: Batch,
+    logits: torch.Tensor,
+    targeting: Rule | None = None,
+    target_seed: int = 0,
 ) -> AttackedBatch:
     """Attack a batch, predict the returned images, and settle who counts.
 
@@ -20,19 +26,22 @@ def attack_batch(
         batch: ``N`` images; a label of -1 stands for the network's own prediction.
         logits: The network's logits of the clean images, ``(N, K)``.
         targeting: Rule that chooses targets; ``None`` for an untargeted attack.
+        target_seed: Seed of targets that are drawn at random.
 
     Returns:
         The batch before and after. An image is *eligible* if its clean prediction is its label, and *attacked* if it is
-        eligible and the returned image is predicted as the target (targeted), or not as the label (untargeted).
+        eligible and the returned image is predicted as the target (targeted), or not as the label (untargeted). Where
+        the attack has a confidence kappa, the margin of the returned image, as seen here, must reach kappa - 1e-4 too:
+        what an attack says of its own success is not taken on trust, and rounding is no failure.
     """
     predictions = logits.argmax(1)
     labels = torch.where(batch.labels < 0, predictions, batch.labels)
-    targets = None if targeting is None else choose_targets(targeting, logits, labels, batch.indices)
+    targets = None if targeting is None else choose_targets(targeting, logits, labels, batch.indices, target_seed)
     adversarials = attack(network, batch.images, labels, targets=targets, indices=batch.indices)
     adversarial_logits = network(adversarials)
     adversarial_predictions = adversarial_logits.argmax(1)
     eligible = predictions == labels
-    succeeded = adversarial_predictions != labels if targets is None else adversarial_predictions == targets
+    confidence = max(0.0, attack.confidence - MARGIN_TOLERANCE)
     return AttackedBatch(
         images=batch.images,
         adversarials=adversarials,
@@ -42,5 +51,5 @@ def attack_batch(
         logits=logits,
         adversarial_logits=adversarial_logits,
         eligible=eligible,
-        attacked=eligible & succeeded,
+        attacked=eligible & succeeded(adversarial_logits, labels, targets, confidence),
     )

@@ -43,6 +43,8 @@ class Classifier(LightningModule):
         validation_attack_images: Only so many images of the validation split, in its fixed order, are attacked.
         micro_batch: Images in a micro-batch of the evaluation; see :class:`~advscope.frozen.MicroBatched`.
         targeting: For attacks that are to be targeted: the rule that chooses their targets, by attack name.
+        target_seed: Seed of ``"random"`` targets, which are a function of it and of an image's place in the data set;
+            the same for every attack, so that attacks are compared at equal targets.
 
     Raises:
         ValueError: If an attack has a name that is taken, or ``targeting`` names no attack.
@@ -61,6 +63,7 @@ class Classifier(LightningModule):
         validation_attack_images: int = 512,
         micro_batch: int = 64,
         targeting: dict[str, Rule] | None = None,
+        target_seed: int = 0,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,6 +73,7 @@ class Classifier(LightningModule):
         self.weight_decay_on = weight_decay_on
         self.validation_attack_images = validation_attack_images
         self.targeting = dict(targeting or {})
+        self.target_seed = target_seed
         for name in self.attacks:
             if name in ("clean", "all") or "/" in name:
                 raise ValueError(f"an attack must not be named 'clean' or 'all' or have a '/', got {name!r}: rename it")
@@ -131,7 +135,9 @@ class Classifier(LightningModule):
             if not len(part.images):
                 return {}
             attacked = {
-                name: attack_batch(self.still, attack, part, logits[attackable], self.targeting.get(name))
+                name: attack_batch(
+                    self.still, attack, part, logits[attackable], self.targeting.get(name), self.target_seed
+                )
                 for name, attack in self.attacks.items()
             }
         accuracy.update_attacked(

@@ -10,15 +10,16 @@ from advscope.counter_hash import hash32
 Rule = Literal["random", "second", "least_likely"]
 
 
-def choose_targets(rule: Rule, logits: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+def choose_targets(rule: Rule, logits: Tensor, labels: Tensor, indices: Tensor, seed: int = 0) -> Tensor:
     """Return a target class for each image, never its label.
 
     Args:
-        rule: ``"random"``: any other class, a function of the image's place in the data set;
-            ``"second"``: the other class of highest logit; ``"least_likely"``: of lowest logit.
+        rule: ``"random"``: any other class, each as likely, a function of the seed and of the image's place in the data
+            set; ``"second"``: the other class of highest logit; ``"least_likely"``: of lowest logit.
         logits: Logits of the clean images, ``(N, K)``.
         labels: Their classes, ``(N,)``.
         indices: Their places in the data set, ``(N,)``.
+        seed: Of ``"random"`` targets; any whole number.
 
     Returns:
         Classes, int64 ``(N,)``.
@@ -33,5 +34,5 @@ def choose_targets(rule: Rule, logits: Tensor, labels: Tensor, indices: Tensor) 
         return others.scatter_(1, labels[:, None], torch.inf).argmin(1)
     if rule == "random":
         classes = logits.shape[1]
-        return (labels + 1 + hash32(0x7A26, indices) % (classes - 1)) % classes
+        return (labels + 1 + hash32(0x7A26 + seed, indices) % (classes - 1)) % classes
     raise ValueError(f"rule must be 'random', 'second' or 'least_likely', got {rule!r}")

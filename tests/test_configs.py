@@ -122,6 +122,55 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
     assert (summary["figures"].get("test/pgd/dissection/conv1/units", {}).get("value") == 8) == dissected
 
 
+def test_refined_attacks_and_the_smallest_budget_run_from_a_config(tiny_run, tmp_path):
+    pgd = {"class_path": "advscope.attacks.PGD", "init_args": {"eps": 0.5, "step_size": 0.2, "steps": 3}}
+    regions = {
+        "cells": {"class_path": "advscope.measures.SignificantCells", "init_args": {"cell_size": 4}},
+        "pixels": {
+            "class_path": "advscope.measures.SalientPixels",
+            "init_args": {"explainer": {"class_path": "advscope.explainers.CAM"}},
+        },
+        "layer": {
+            "class_path": "advscope.measures.SalientPixels",
+            "init_args": {
+                "explainer": {"class_path": "advscope.explainers.GradCAM", "init_args": {"layer": "layer3"}},
+                "quantile": 0.5,
+            },
+        },
+    }
+    attacks = {
+        name: {"class_path": "advscope.attacks.Refined", "init_args": {"attack": pgd, "region": region}}
+        for name, region in regions.items()
+    }
+    attacks["smallest"] = {
+        "class_path": "advscope.attacks.SmallestIFGSM",
+        "init_args": {"steps": 2, "resolution": "2/255", "highest": "8/255", "confidence": 0.1},
+    }
+    settings = {"attacks": attacks, "targeting": {"layer": "random"}, "target_seed": 3}
+    overlay = tmp_path / "refined.yaml"
+    overlay.write_text(
+        yaml.safe_dump(
+            {
+                "model": {"init_args": settings},
+                "trainer": {"callbacks": [{"class_path": "callbacks.InterpretabilityMonitor"}]},
+            }
+        )
+    )
+    arguments = ["--run", str(tiny_run), "--config", str(overlay), "--wandb=off", "--data.init_args.test=50"]
+    evaluate.main([*arguments, "--name", "refined", "--trainer.enable_progress_bar=false"])
+    figures = read_summary(tiny_run / "results" / "refined" / "summary.json")["figures"]
+    assert all(f"test/{name}/robust_accuracy" in figures for name in attacks)
+    assert all(f"test/{name}/is/score_clean" in figures for name in attacks)
+    # The perturbation lies in the region that the score is taken in.
+    print(
+        "INSIDE",
+        {k: (figures[f"test/{k}/is/score_clean"]["value"], figures[f"test/{k}/is/score_clean"]["n"]) for k in attacks},
+    )
+    inside = figures["test/pixels/is/score_clean"]
+    assert inside["n"] > 0
+    assert inside["value"] == pytest.approx(1)
+
+
 @pytest.mark.parametrize("config", [*CONFIGS, *OVERLAYS], ids=lambda path: path.stem)
 def test_a_config_says_what_it_is_and_how_to_run_it(config):
     header = [line for line in config.read_text().splitlines() if line.startswith("#")]

@@ -1,9 +1,10 @@
 """Who counts after an attack."""
 
+import pytest
 import torch
 from torch import nn
 
-from advscope.attacks import PGD
+from advscope.attacks import PGD, Attack
 from advscope.batch import Batch
 from lightning_modules.attacked import attack_batch
 
@@ -43,6 +44,51 @@ def test_an_image_without_class_is_eligible_under_its_own_prediction():
     assert result.labels.tolist() == [1, 0]
     assert result.eligible.all()
     assert result.attacked.all()
+
+
+class Darken(Attack):
+    """Subtracts a constant, and claims a confidence."""
+
+    def __init__(self, amount, confidence):
+        self.amount, self.confidence = amount, confidence
+
+    def perturb(self, network, images, labels, targets, indices, draw, mask):
+        return (images - self.amount).clamp(0, 1)
+
+
+def darkened(values, labels, confidence, targeting=None):
+    images = torch.tensor(values, dtype=torch.float64)[:, None, None, None].expand(-1, 1, 2, 2).contiguous()
+    network = Brightness()
+    batch = Batch(images, torch.tensor(labels), torch.arange(len(values)))
+    return attack_batch(network, Darken(0.25, confidence), batch, network(images), targeting)
+
+
+@pytest.mark.parametrize("targeting", [None, "second"])
+def test_with_a_confidence_the_margin_of_the_returned_image_counts(targeting):
+    # Margins are 10 (0.75 - value): 1.5, then 1 less a half and less two ten-thousandths, 0.5, and -1 after the attack.
+    values = [0.6, 0.65 + 0.5e-5, 0.65 + 2e-5, 0.7, 0.85]
+    result = darkened(values, [1] * 5, 1.0, targeting)
+    assert result.attacked.tolist() == [True, True, False, False, False]
+    assert result.eligible.all()
+    # Without a confidence the prediction decides, by however little.
+    assert darkened(values, [1] * 5, 0.0, targeting).attacked.tolist() == [True, True, True, True, False]
+
+
+def test_an_image_that_was_wrong_does_not_count_by_its_margin():
+    result = darkened([0.4, 0.6], [1, 1], 1.0)
+    assert result.eligible.tolist() == [False, True]
+    assert result.attacked.tolist() == [False, True]
+
+
+def test_the_seed_of_random_targets_is_handed_on():
+    images = torch.rand(40, 1, 2, 2)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 10))
+    batch = Batch(images, torch.arange(40) % 10, torch.arange(40))
+    targets = [
+        attack_batch(network, PGD(steps=0), batch, network(images), "random", seed).targets for seed in (0, 0, 1)
+    ]
+    assert torch.equal(targets[0], targets[1])
+    assert not torch.equal(targets[0], targets[2])
 
 
 def test_works_in_inference_mode():

@@ -32,6 +32,35 @@ def test_random_is_any_other_class_as_often_and_a_function_of_the_index():
     assert choose_targets("random", torch.zeros(3, 10), labels[some], some).tolist() == targets[some].tolist()
 
 
+def test_seed_zero_draws_the_targets_that_published_figures_were_made_with():
+    count = 12
+    targets = choose_targets("random", torch.zeros(count, 10), torch.arange(count) % 10, torch.arange(count))
+    assert targets.tolist() == [8, 8, 3, 5, 5, 4, 8, 3, 3, 7, 3, 7]
+
+
+def test_another_seed_draws_other_targets():
+    count = 9000
+    labels, indices = torch.arange(count) % 10, torch.arange(count)
+
+    def targets(seed, rows=slice(None)):
+        return choose_targets("random", torch.zeros(len(indices[rows]), 10), labels[rows], indices[rows], seed)
+
+    first, second = targets(1), targets(2)
+    for drawn in (first, second):
+        assert (drawn != labels).all()
+        assert ((torch.bincount((drawn - labels) % 10, minlength=10)[1:] - 1000).abs() < 150).all()
+    # One in nine agrees by chance: 1,000, standard deviation 30; nor is one stream another, shifted by an image.
+    shifts = [(drawn - labels) % 10 for drawn in (first, second, targets(0))]
+    for one, other in ((shifts[0], shifts[1]), (shifts[0], shifts[2]), (shifts[0][1:], shifts[1][:-1])):
+        assert abs(int((one == other).sum()) - 1000) < 150
+    assert torch.equal(targets(1, slice(70, 90)), first[70:90])
+    for rule in ("second", "least_likely"):
+        assert torch.equal(
+            choose_targets(rule, LOGITS, LABELS, torch.arange(2), 5),
+            choose_targets(rule, LOGITS, LABELS, torch.arange(2)),
+        )
+
+
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="rule must be 'random', 'second' or 'least_likely', got 'best'"):
         choose_targets("best", LOGITS, LABELS, torch.arange(2))
