@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from advscope.attacks.row_sums import row_sums
 from advscope.counter_hash import normal, uniform
 
 NormName = Literal["Linf", "L2"]
@@ -122,14 +123,5 @@ def _normalize(vectors: Tensor) -> tuple[Tensor, Tensor]:
     # By the largest value first: squares of small gradients underflow.
     largest = vectors.abs().amax(1, keepdim=True)
     scaled = vectors / torch.where(largest > 0, largest, 1)
-    lengths = _sum(scaled.square()).sqrt()
+    lengths = row_sums(scaled.square())[:, None].sqrt()
     return scaled / torch.where(lengths > 0, lengths, 1), lengths * largest
-
-
-def _sum(values: Tensor) -> Tensor:
-    """Return the sums of ``(N, D)`` values, ``(N, 1)``, by halving: ``torch.sum`` adds a lone row in another order."""
-    while values.shape[1] > 1:
-        half = (values.shape[1] + 1) // 2
-        rest = values[:, half:]
-        values = torch.cat([values[:, : rest.shape[1]] + rest, values[:, rest.shape[1] : half]], dim=1)
-    return values

@@ -41,3 +41,14 @@ def choice(name: str, value: T, allowed: Iterable[str]) -> T:
     if value not in names:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}")
     return value
+
+
+def positive(name: str, value: float) -> float:
+    """Return a finite number above 0.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if nonnegative(name, value) == 0:
+        raise ValueError(f"{name} must be above 0, got {value!r}")
+    return float(value)

@@ -1,0 +1,79 @@
+"""Adam on the pixels, or on a variable whose hyperbolic tangent they are."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from advscope.attacks.penalty.box import Box
+from advscope.attacks.penalty.solver import Solver
+from advscope.attacks.row_sums import spread
+
+VariableName = Literal["box", "tanh"]
+
+DECAY = 0.1
+"""Share of the learning rate that is left at the last step."""
+
+MARGIN = 0.01
+"""By how much, in half ranges, the tangent reaches beyond the box, so that a value at a bound can still move."""
+
+
+class AdamSolver(Solver):
+    """Adam with a learning rate that decays geometrically to a tenth.
+
+    Args:
+        box: The images and their bounds.
+        steps: Steps of a run.
+        learning_rate: Learning rate of the first step.
+        variable: ``"box"``: the pixels, clipped after each step; ``"tanh"``: w with x = middle + half range * tanh(w),
+            scaled a little beyond the bounds and clipped.
+        gradient: Gradient of the size with respect to the perturbation, ``(N, C, H, W)`` both.
+    """
+
+    def __init__(
+        self,
+        box: Box,
+        steps: int,
+        learning_rate: float,
+        variable: VariableName,
+        gradient: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.learning_rate = learning_rate
+        self.variable = variable
+        self.gradient = gradient
+        super().__init__(box, steps)
+
+    def start(self) -> dict[str, Tensor]:
+        """Return the first and second moments at zero, and the variable at the clean images."""
+        zeros = torch.zeros_like(self.box.images)
+        state = {"first": zeros, "second": zeros}
+        if self.variable == "tanh":
+            middle, half = self._scale()
+            state["variable"] = ((self.box.images - middle) / torch.where(half > 0, half, 1)).atanh()
+        return state
+
+    def advance(self, slopes: Tensor, step: Tensor) -> None:
+        """Take a step of Adam; see :meth:`Solver.advance`."""
+        gradients = self.gradient(self.points - self.box.images) - slopes
+        if self.variable == "tanh":
+            middle, half = self._scale()
+            gradients = gradients * half * (1 - self.state["variable"].tanh().square())
+        first = 0.9 * self.state["first"] + 0.1 * gradients
+        second = 0.999 * self.state["second"] + 0.001 * gradients.square()
+        self.state |= {"first": first, "second": second}
+        # Each row is at a step of its own, and so is the correction of its moments.
+        rate = spread(self.learning_rate * DECAY ** (step / self.steps) / (1 - 0.9 ** (step + 1)))
+        scale = (second / spread(1 - 0.999 ** (step + 1))).sqrt()
+        # Adam's small number would set a scale of its own: without one, zero over zero is no move.
+        move = rate * torch.where(scale > 0, first / scale, 0)
+        if self.variable == "box":
+            self.points = self.box.clip(self.points - move)
+        else:
+            self.state["variable"] = self.state["variable"] - move
+            self.points = self.box.clip(middle + half * self.state["variable"].tanh())
+
+    def _scale(self) -> tuple[Tensor, Tensor]:
+        """Return the middle and, a little enlarged, half the range of each value's bounds."""
+        middle, half = (self.box.upper + self.box.lower) / 2, (self.box.upper - self.box.lower) / 2
+        return middle, half * (1 + MARGIN)
