@@ -46,8 +46,14 @@ def right_images(network: nn.Module, shared: Path, count: int) -> Images:
     with numpy.load(shared / "data/cifar10/cifar10_lossless.npz", allow_pickle=False) as data:
         images, labels, indices = (torch.from_numpy(data[f"test_{name}"]) for name in ("images", "labels", "index"))
     images, labels, indices = images.permute(0, 3, 1, 2).float() / 255, labels.long(), indices.long()
-    logits = torch.cat([network(chunk) for chunk in images.split(64)])
-    right = (logits.argmax(1) == labels).nonzero().flatten()[:count]
+    seen: list[Tensor] = []
+    right = torch.zeros(0, dtype=torch.int64)
+    for chunk in images.split(64):
+        seen.append(network(chunk))
+        logits = torch.cat(seen)
+        right = (logits.argmax(1) == labels[: len(logits)]).nonzero().flatten()[:count]
+        if len(right) == count:
+            break
     if len(right) < count:
         raise ValueError(f"--images {count}: the network classifies {len(right)} images rightly; ask for no more")
     targets = choose_targets("random", logits[right], labels[right], indices[right])

@@ -138,6 +138,25 @@ def test_each_peer_reaches_the_targets_of_a_linear_network(family, name, monkeyp
         assert (found.sizes["l2"] <= 1.25 * nearest).all()
 
 
+@pytest.mark.parametrize(
+    ("family", "name", "honoured"),
+    [
+        ("cw", "torchattacks CW", False),
+        ("cw", "foolbox L2CarliniWagnerAttack", True),
+        ("cw", "adv-lib carlini_wagner_l2", True),
+        ("minimum", "adv-lib alma, l2", True),
+    ],
+)
+def test_the_confidence_arrives_where_a_peer_honours_it(family, name, honoured, monkeypatch):
+    for library, modules in MODULES.items():
+        for module in modules if name.startswith(library) else ():
+            pytest.importorskip(module, reason=f"{library} is not installed: make benchmarks-setup")
+    monkeypatch.setattr(attack_peers, "SEARCH", 5)
+    monkeypatch.setattr(attack_peers, "STEPS", 60)
+    found = run_way(PEERS[family][name], Linear().eval().requires_grad_(False), case(), 0.5)
+    assert found.success.tolist() == [honoured] * 3
+
+
 def test_ours_are_asked_for_a_confidence_and_without_one_are_left_out():
     asked = []
 
