@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help setup demo test check format
+.PHONY: help setup demo test check format benchmarks-setup
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 setup: $(INSTALLED)  ## make .venv and install advscope into it
 
@@ -33,3 +33,10 @@ test: check  ## checks, then all tests
 format: setup  ## let ruff format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# adv-lib imports visdom, whose source needs a setuptools that still has pkg_resources to build, and neither is used.
+benchmarks-setup: setup  ## install the libraries that benchmarks/ compares with
+	$(BIN)/python -m pip install --quiet --editable ".[benchmarks]"
+	printf 'setuptools<80\n' > .venv/visdom_build.txt
+	PIP_CONSTRAINT=.venv/visdom_build.txt PIP_BUILD_CONSTRAINT=.venv/visdom_build.txt \
+		$(BIN)/python -m pip install --quiet --no-deps "visdom>=0.2.4" "adv-lib>=0.2.8"

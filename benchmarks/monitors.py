@@ -17,7 +17,12 @@ from advscope.batch import AttackedBatch
 from advscope.frozen import MicroBatched
 from advscope.networks import CIFARResNet
 from benchmarks.turns import machine, show, take_turns
-from callbacks import ActivationBiasMonitor, InterpretabilityMonitor, PromotionSuppressionMonitor
+from callbacks import (
+    ActivationBiasMonitor,
+    InterpretabilityMonitor,
+    PerturbationSizeMonitor,
+    PromotionSuppressionMonitor,
+)
 
 
 def main() -> None:
@@ -42,7 +47,12 @@ def main() -> None:
     batch = AttackedBatch(
         images, adversarials, torch.arange(len(images)), labels, targets, logits, attacked_logits, counts, counts
     )
-    monitors = (PromotionSuppressionMonitor(), InterpretabilityMonitor(), ActivationBiasMonitor())
+    monitors = (
+        PromotionSuppressionMonitor(),
+        InterpretabilityMonitor(),
+        ActivationBiasMonitor(),
+        PerturbationSizeMonitor(),
+    )
     ways = {type(one).__name__: lambda one=one: one.measure_batch(network, batch) for one in monitors}
     ways = {"PGD-20 (for comparison)": lambda: attack(network, images, labels), **ways}
     seconds = take_turns(ways, arguments.rounds)

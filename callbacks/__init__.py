@@ -7,6 +7,7 @@ from callbacks.dissection import DissectionMonitor
 from callbacks.evaluation_record import EvaluationRecord
 from callbacks.interpretability import InterpretabilityMonitor
 from callbacks.monitor import Monitor
+from callbacks.perturbation_size import PerturbationSizeMonitor
 from callbacks.promotion_suppression import PromotionSuppressionMonitor
 from callbacks.run_record import RunRecord, versions
 from callbacks.wandb_run import WandbAxes, finish_wandb, wandb_logger
@@ -19,6 +20,7 @@ __all__ = [
     "EvaluationRecord",
     "InterpretabilityMonitor",
     "Monitor",
+    "PerturbationSizeMonitor",
     "PromotionSuppressionMonitor",
     "RunRecord",
     "TrainingCollapsedError",

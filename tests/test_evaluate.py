@@ -40,6 +40,7 @@ def test_results_are_complete(tiny_results):
         "test/pgd20/psr/suppression_share",
         "test/pgd20/is/excess_clean",
         "test/pgd20/bias/conv1/relative",
+        "test/pgd20/size/linf",
     ):
         assert figures[key].n + figures[key].undefined in (50, summary["counts"]["pgd20"]["attacked"])
     assert summary["passes"]["forwards"] > summary["passes"]["backwards"] >= 50 * 20
@@ -54,7 +55,7 @@ def test_figures_of_the_summary_are_those_of_the_rows(tiny_results):
     assert figures["test/clean/accuracy"].value == pytest.approx(correct.mean())
     withstood = columns["adversarial_prediction"] == columns["label"]
     assert figures["test/pgd20/robust_accuracy"].value == pytest.approx(withstood.mean())
-    for name in ("psr/inactive_share", "is/score_clean", "bias/linear/raw"):
+    for name in ("psr/inactive_share", "is/score_clean", "bias/linear/raw", "size/l2", "size/active_cells"):
         values = columns[name][columns["attacked"]]
         values = values[values == values]
         assert figures[f"test/pgd20/{name}"].n == len(values)

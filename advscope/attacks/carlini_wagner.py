@@ -11,9 +11,38 @@ from advscope.attacks.settings import choice, positive
 
 
 class CarliniWagner(PenaltyAttack):
+    r"""The attack of Carlini and Wagner on the l2 norm: the nearest image that is classified as wished.
+
+    .. math:: \min_\delta \; \|\delta\|_2^2 + c \, \max\{\kappa - m(x_0 + \delta), 0\}, \quad x_0 + \delta \in [0, 1]^n
+
+    by Adam, with a binary search on c, both for each image by itself; m is the margin of the logits
+    (:func:`~advscope.attacks.losses.margin`). Differs from the published code: see ``docs/attacks.md``. Returned is the
+    success of least norm, else the image of the last step (and the clean image where it has the margin already).
+
+    Args:
+        steps: Most steps of a run of Adam, at least 1.
+        binary_search_steps: Runs, each from the clean image with the next c, at least 1.
+        confidence: kappa, the margin in logits that the returned image has to reach, at least 0.
+        learning_rate: Of Adam's first step; it decays to a tenth. In pixel values for ``"box"``.
+        variable: ``"box"``: Adam moves the pixels and clips them; ``"tanh"``: it moves w, with x a little more than
+            half its range times tanh(w). Both move pixels that are exactly 0 or 1.
+        initial_constant: c of the first run, positive; ``None`` for the multiplier of the network linearised at the
+            clean image, which fits logits of any scale (the published code starts at 0.001).
+        abort_early: Whether a run ends once its objective has not improved by 0.01% within a tenth of the steps.
+        polish_steps: Steps along the decision boundary from the best image, each solving the linearised problem
+            exactly; 0 leaves them out, as the published code.
+
+    Raises:
+        ValueError: If a setting is not as said here.
+
+    References:
+        Carlini and Wagner, *Towards Evaluating the Robustness of Neural Networks*, S&P 2017,
+        https://arxiv.org/abs/1608.04644, sections V and VI.A.
+    """
+
     def __init__(
         self,
-        steps: int = 100,
+        steps: int = 200,
         binary_search_steps: int = 9,
         confidence: float = 0.0,
         learning_rate: float = 0.005,
@@ -27,11 +56,14 @@ class CarliniWagner(PenaltyAttack):
         self.variable = choice("variable", variable, ("box", "tanh"))
 
     def size(self) -> Size:
+        """Return the squared l2 norm."""
         return ElasticNetSize()
 
     def solver(self, box: Box) -> Solver:
+        """Return Adam."""
         return AdamSolver(box, self.steps, self.learning_rate, self.variable, _doubled)
 
 
 def _doubled(perturbations: Tensor) -> Tensor:
+    """Return the gradient of the squared l2 norm."""
     return 2 * perturbations

@@ -10,6 +10,7 @@ from advscope.measures.dissection_settings import DissectionSettings
 from advscope.measures.grid import cell_mask, cell_norms, grid_cells, without_cells
 from advscope.measures.interpretability_score import InterpretabilityScore, MaskedShare, interpretability_score
 from advscope.measures.order_statistics import TopQuantile
+from advscope.measures.perturbation_size import PerturbationSize, PerturbationSizes, perturbation_size
 from advscope.measures.promotion_suppression import CellEffects, PromotionSuppression, promotion_suppression
 from advscope.measures.robust_accuracy import RobustAccuracy
 from advscope.measures.salient_mask import salient_mask
@@ -32,6 +33,8 @@ __all__ = [
     "InterpretabilityScore",
     "LayerBias",
     "MaskedShare",
+    "PerturbationSize",
+    "PerturbationSizes",
     "PromotionSuppression",
     "RobustAccuracy",
     "SalientPixels",
@@ -46,6 +49,7 @@ __all__ = [
     "interpretability_score",
     "kendall",
     "pearson",
+    "perturbation_size",
     "promotion_suppression",
     "salient_mask",
     "significant",

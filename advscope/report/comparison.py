@@ -14,9 +14,9 @@ from advscope.report.run_results import RunResults, read_all
 
 STAGE = "test"
 _WITHOUT_EFFECT = ("chunk_size", "every_n_epochs", "examples")
-_MEASURES = ("psr", "is", "bias", "dissection")
+_MEASURES = ("size", "psr", "is", "bias", "dissection")
 _MAIN = re.compile(
-    r"(accuracy|psr/[a-z]+_share|is/(score|chance|excess)\w*|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
+    r"(accuracy|size/(success_rate|l0|l1|l2|linf)|psr/[a-z]+_share|is/(score|chance|excess)\w*|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
 )
 
 
@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
     runs: tuple[str, ...]
     """Names of the runs; differences are to the first."""
     lines: tuple[Line, ...]
-    """The figures: accuracies, then PSR, IS and bias, layers in the network's order."""
+    """The figures: accuracies, then perturbation sizes, PSR, IS and bias, layers in the network's order."""
     notes: tuple[str, ...]
     """What a reader must know: attacks that not every run has, attacks and monitors that differ in their settings,
     and how many concept images were attacked."""

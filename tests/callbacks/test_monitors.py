@@ -11,11 +11,22 @@ import yaml
 
 import train
 from advscope.report import read_columns, read_summary
-from callbacks import ActivationBiasMonitor, InterpretabilityMonitor, PromotionSuppressionMonitor
+from callbacks import (
+    ActivationBiasMonitor,
+    InterpretabilityMonitor,
+    PerturbationSizeMonitor,
+    PromotionSuppressionMonitor,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "concept_shapes_madry_demo.yaml")
-MONITORS = ("PromotionSuppressionMonitor", "InterpretabilityMonitor", "ActivationBiasMonitor", "DissectionMonitor")
+MONITORS = (
+    "PromotionSuppressionMonitor",
+    "InterpretabilityMonitor",
+    "ActivationBiasMonitor",
+    "PerturbationSizeMonitor",
+    "DissectionMonitor",
+)
 
 
 def fit(run, tiny_arguments, monitors, epochs=2, **settings):
@@ -40,7 +51,7 @@ def test_training_with_every_monitor_is_bit_identical_to_training_without(tmp_pa
     for place, state in one["optimizer_states"][0]["state"].items():
         assert torch.equal(state["momentum_buffer"], other["optimizer_states"][0]["state"][place]["momentum_buffer"])
     assert torch.equal(one["random_state"], other["random_state"])
-    for measure in ("psr/inactive_share", "is/score_clean", "bias/conv1/raw"):
+    for measure in ("psr/inactive_share", "is/score_clean", "bias/conv1/raw", "size/l2", "size/success_rate"):
         assert f"val/pgd20/{measure}" in watched[-1]
     assert watched[-1]["val/pgd/dissection/layer3.0/units"] == 32
 
@@ -56,7 +67,10 @@ def test_more_images_than_validation_attacks_are_refused_at_set_up(tmp_path, tin
         fit(tmp_path / "run", tiny_arguments, ["InterpretabilityMonitor"], max_images=21)
 
 
-@pytest.mark.parametrize("monitor", [ActivationBiasMonitor, InterpretabilityMonitor, PromotionSuppressionMonitor])
+@pytest.mark.parametrize(
+    "monitor",
+    [ActivationBiasMonitor, InterpretabilityMonitor, PerturbationSizeMonitor, PromotionSuppressionMonitor],
+)
 def test_settings_that_are_not_allowed_are_named(monitor):
     with pytest.raises(ValueError, match="every_n_epochs must be at least 1, got 0"):
         monitor(every_n_epochs=0)

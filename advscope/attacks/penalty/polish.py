@@ -56,4 +56,4 @@ def polish(
 def _between(ends: tuple[float, float], share: float) -> float:
     """Return the geometric interpolation of two numbers."""
     first, last = ends
-    return first * (last / first) ** share
+    return float(first * (last / first) ** share)

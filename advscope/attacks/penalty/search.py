@@ -144,4 +144,3 @@ class Search:
         nothing, weights = torch.zeros_like(box.images), torch.zeros_like(lacking)
         _, multipliers = linear_step(self.size, box, nothing, gradients, lacking, weights)
         return multipliers.clamp(LEAST, MOST)
-
