@@ -18,7 +18,8 @@ class PenaltyAttack(Attack):
 
     .. math::
         \min_\delta \; c \, \max\{\kappa - m(x_0 + \delta), 0\} + g(\delta)
-        \quad\text{s.t.}\quad x_0 + \delta \in [0, 1]^n, \; \|\delta\|_\infty \le \epsilon, \; \delta_i = 0 \; (i \notin S)
+        \quad\text{s.t.}\quad
+        x_0 + \delta \in [0, 1]^n, \; \|\delta\|_\infty \le \epsilon, \; \delta_i = 0 \; (i \notin S)
 
     with the margin m of :func:`~advscope.attacks.losses.margin`; Eqs. (9) to (11) of Xu et al. 2019,
     https://arxiv.org/abs/1904.02057. A subclass says what g is and what walks.
