@@ -45,11 +45,11 @@ class CarliniWagner(PenaltyAttack):
         steps: int = 200,
         binary_search_steps: int = 9,
         confidence: float = 0.0,
-        learning_rate: float = 0.005,
+        learning_rate: float = 0.02,
         variable: VariableName = "box",
         initial_constant: float | None = None,
         abort_early: bool = True,
-        polish_steps: int = 50,
+        polish_steps: int = 100,
     ) -> None:
         super().__init__(steps, binary_search_steps, confidence, initial_constant, abort_early, polish_steps)
         self.learning_rate = positive("learning_rate", learning_rate)

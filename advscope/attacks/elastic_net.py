@@ -57,7 +57,7 @@ class ElasticNet(PenaltyAttack):
         learning_rate: float = 0.01,
         initial_constant: float | None = None,
         abort_early: bool = True,
-        polish_steps: int = 50,
+        polish_steps: int = 100,
     ) -> None:
         super().__init__(steps, binary_search_steps, confidence, initial_constant, abort_early, polish_steps)
         self.beta = positive("beta", beta)

@@ -57,13 +57,13 @@ class Structured(PenaltyAttack):
         stride: int | None = None,
         l2: float = 1.0,
         lasso: float = 2.0,
-        penalty: float = 15.0,
-        damping: float = 5.0,
+        penalty: float = 30.0,
+        damping: float = 15.0,
         eps: float | None = None,
         published_weights: bool = False,
         initial_constant: float | None = None,
         abort_early: bool = True,
-        polish_steps: int = 50,
+        polish_steps: int = 100,
     ) -> None:
         super().__init__(steps, binary_search_steps, confidence, initial_constant, abort_early, polish_steps, eps)
         self.cell_size = whole("cell_size", cell_size, 1)

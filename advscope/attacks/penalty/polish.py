@@ -18,6 +18,9 @@ MOVES = (0.1, 0.01)
 OVERSHOOTS = (0.02, 0.001)
 """Margin that the first and the last move aim at beyond kappa, as shares of gradient norm times perturbation norm."""
 
+TRIALS = 20
+"""Weights that are tried before the first move, each at most twice or half the one before."""
+
 
 def polish(
     hinge: Hinge, box: Box, points: Tensor, size: Size, worth: Callable[[Tensor], Tensor], best: Best, steps: int
@@ -46,9 +49,15 @@ def polish(
         share = step / steps
         length = row_sums(perturbations.square()).sqrt()
         beyond = _between(OVERSHOOTS, share) * row_sums(standing.gradients.square()).sqrt() * length
-        moved, _ = linear_step(size, box, perturbations, standing.gradients, standing.lacking + beyond, weights)
-        ratio = row_sums((moved - perturbations).square()).sqrt() / (_between(MOVES, share) * length)
-        weights = weights * ratio.nan_to_num(nan=1.0).clamp(0.5, 2.0)
+        lacking, wanted = standing.lacking + beyond, _between(MOVES, share) * length
+        # The right weight differs by orders of magnitude between sizes: it is found before the first move.
+        for _ in range(1 if step else TRIALS):
+            moved, _ = linear_step(size, box, perturbations, standing.gradients, lacking, weights)
+            ratio = (row_sums((moved - perturbations).square()).sqrt() / wanted).nan_to_num(nan=1.0)
+            off = (ratio > 2) | (ratio < 0.5) if step == 0 else torch.ones_like(ratio, dtype=torch.bool)
+            if not off.any():
+                break
+            weights = torch.where(off, weights * ratio.clamp(0.5, 2.0), weights)
         points = box.clip(box.images + moved)
     return points
 
