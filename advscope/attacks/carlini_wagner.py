@@ -1,17 +1,22 @@
 """The attack of Carlini and Wagner."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from advscope.attacks.penalty.adam import AdamSolver, VariableName
 from advscope.attacks.penalty.attack import PenaltyAttack
 from advscope.attacks.penalty.box import Box
+from advscope.attacks.penalty.fewest_pixels import fewest_pixels
+from advscope.attacks.penalty.hinge import Hinge
+from advscope.attacks.penalty.largest_change import smallest_largest_change
 from advscope.attacks.penalty.size import ElasticNetSize, Size
 from advscope.attacks.penalty.solver import Solver
 from advscope.attacks.settings import choice, positive
 
 
 class CarliniWagner(PenaltyAttack):
-    r"""The attack of Carlini and Wagner on the l2 norm: the nearest image that is classified as wished.
+    r"""The attack of Carlini and Wagner: the nearest image that is classified as wished, by the l2 norm or another.
 
     .. math:: \min_\delta \; \|\delta\|_2^2 + c \, \max\{\kappa - m(x_0 + \delta), 0\}, \quad x_0 + \delta \in [0, 1]^n
 
@@ -31,13 +36,17 @@ class CarliniWagner(PenaltyAttack):
         abort_early: Whether a run ends once its objective has not improved by 0.01% within a tenth of the steps.
         polish_steps: Steps along the decision boundary from the best image, each solving the linearised problem
             exactly; 0 leaves them out, as the published code.
+        norm: ``"L2"``; ``"L0"``: pixels are given back round by round, those that matter least first, each round a
+            whole l2 attack on the pixels left; ``"Linf"``: Adam climbs the margin within a bound on each value's
+            change, which is lowered below each success (``binary_search_steps``, ``learning_rate``, ``variable``,
+            ``initial_constant``, ``abort_early`` and ``polish_steps`` do not count).
 
     Raises:
         ValueError: If a setting is not as said here.
 
     References:
         Carlini and Wagner, *Towards Evaluating the Robustness of Neural Networks*, S&P 2017,
-        https://arxiv.org/abs/1608.04644, sections V and VI.A.
+        https://arxiv.org/abs/1608.04644, section VI: A (l2), B (l0), C (l-inf).
     """
 
     def __init__(
@@ -50,10 +59,20 @@ class CarliniWagner(PenaltyAttack):
         initial_constant: float | None = None,
         abort_early: bool = True,
         polish_steps: int = 100,
+        norm: Literal["L2", "L0", "Linf"] = "L2",
     ) -> None:
         super().__init__(steps, binary_search_steps, confidence, initial_constant, abort_early, polish_steps)
         self.learning_rate = positive("learning_rate", learning_rate)
+        self.norm = choice("norm", norm, ("L2", "L0", "Linf"))
         self.variable = choice("variable", variable, ("box", "tanh"))
+
+    def minimise(self, hinge: Hinge, box: Box) -> Tensor:
+        """Return the best successes by the norm; see :meth:`PenaltyAttack.minimise`."""
+        if self.norm == "L0":
+            return fewest_pixels(hinge, box, super().minimise)
+        if self.norm == "Linf":
+            return smallest_largest_change(hinge, box, self.steps)
+        return super().minimise(hinge, box)
 
     def size(self) -> Size:
         """Return the squared l2 norm."""

@@ -59,14 +59,8 @@ class AdamSolver(Solver):
         if self.variable == "tanh":
             middle, half = self._scale()
             gradients = gradients * half * (1 - self.state["variable"].tanh().square())
-        first = 0.9 * self.state["first"] + 0.1 * gradients
-        second = 0.999 * self.state["second"] + 0.001 * gradients.square()
-        self.state |= {"first": first, "second": second}
-        # Each row is at a step of its own, and so is the correction of its moments.
-        rate = spread(self.learning_rate * DECAY ** (step / self.steps) / (1 - 0.9 ** (step + 1)))
-        scale = (second / spread(1 - 0.999 ** (step + 1))).sqrt()
-        # Adam's small number would set a scale of its own: without one, zero over zero is no move.
-        move = rate * torch.where(scale > 0, first / scale, 0)
+        move = adam_move(self.state, gradients, step)
+        move = move * spread(self.learning_rate * DECAY ** (step / self.steps))
         if self.variable == "box":
             self.points = self.box.clip(self.points - move)
         else:
@@ -77,3 +71,20 @@ class AdamSolver(Solver):
         """Return the middle and, a little enlarged, half the range of each value's bounds."""
         middle, half = (self.box.upper + self.box.lower) / 2, (self.box.upper - self.box.lower) / 2
         return middle, half * (1 + MARGIN)
+
+
+def adam_move(state: dict[str, Tensor], gradients: Tensor, step: Tensor) -> Tensor:
+    """Return Adam's move at a learning rate of 1, ``(N, C, H, W)``, and bring its moments up to date in place.
+
+    Args:
+        state: Moments ``first`` and ``second``, ``(N, C, H, W)`` each; zeros before the first step.
+        gradients: Of what is minimised, ``(N, C, H, W)``.
+        step: Steps that each row has taken, ``(N,)``.
+    """
+    state["first"] = 0.9 * state["first"] + 0.1 * gradients
+    state["second"] = 0.999 * state["second"] + 0.001 * gradients.square()
+    # Each row is at a step of its own, and so is the correction of its moments.
+    mean = state["first"] / spread(1 - 0.9 ** (step + 1))
+    scale = (state["second"] / spread(1 - 0.999 ** (step + 1))).sqrt()
+    # Adam's small number would set a scale of its own: without one, zero over zero is no move.
+    return torch.where(scale > 0, mean / scale, 0)

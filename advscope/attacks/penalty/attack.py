@@ -81,10 +81,13 @@ class PenaltyAttack(Attack):
     ) -> Tensor:
         """Return the smallest successes, else the last images; see :meth:`Attack.perturb`."""
         self.check(images)
-        hinge = Hinge(network, labels, targets, self.confidence)
+        return self.minimise(Hinge(network, labels, targets, self.confidence), Box.around(images, self.eps, mask))
+
+    def minimise(self, hinge: Hinge, box: Box) -> Tensor:
+        """Return the best successes in a box, else the last images, ``(N, C, H, W)``."""
         search = Search(
             hinge,
-            Box.around(images, self.eps, mask),
+            box,
             self.size(),
             self.worth,
             self.solver,

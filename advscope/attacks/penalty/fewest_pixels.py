@@ -1,0 +1,77 @@
+"""Carlini and Wagner's search for the fewest pixels: pixels that matter least are given back, round by round."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from advscope.attacks.penalty.box import Box
+from advscope.attacks.penalty.hinge import Hinge
+from advscope.attacks.row_sums import spread
+
+SHARE = 0.3
+"""Share of the changed pixels that is given back in a round; halved after a failure."""
+
+LEAST_SHARE = 0.03
+"""The search for an image ends when the share falls below this."""
+
+
+def fewest_pixels(hinge: Hinge, box: Box, attack: Callable[[Hinge, Box], Tensor]) -> Tensor:
+    r"""Return images of few changed pixels, ``(N, C, H, W)``; the last images of the first round where it fails.
+
+    A round runs an l2 attack on the pixels that are left. Where it succeeds, the changed pixels of the least
+    :math:`\sum_c |\delta_c| \, |\nabla_c m|`, an estimate of what the margin owes them, are given back; where it fails,
+    the last success is taken up again and fewer are given back. Each image has rounds of its own.
+
+    Args:
+        hinge: What the network says of the images.
+        box: The images and their bounds.
+        attack: Returns the images of least l2 norm in a box, ``(N, C, H, W)``.
+    """
+    results = box.images.clone()
+    rows = torch.arange(len(results), device=results.device)
+    allowed = (box.upper > box.lower).any(1, keepdim=True)
+    shares = torch.full((len(results),), SHARE, dtype=results.dtype, device=results.device)
+    succeeded = torch.zeros(len(results), dtype=torch.bool, device=results.device)
+    given_back = allowed
+    while len(rows):
+        inner, within = hinge.rows(rows), box.rows(rows)
+        tried = Box(
+            within.images,
+            torch.where(given_back, within.lower, within.images),
+            torch.where(given_back, within.upper, within.images),
+        )
+        found = attack(inner, tried)
+        standing = inner.at(found)
+        first = ~succeeded[rows] & (shares[rows] == SHARE)
+        results[rows] = torch.where(spread(standing.reached | first), found, results[rows])
+        allowed[rows] = torch.where(spread(standing.reached), given_back, allowed[rows])
+        shares[rows] = torch.where(standing.reached, shares[rows], shares[rows] / 2)
+        # An image that no round has succeeded on has nothing to give back.
+        succeeded[rows] |= standing.reached
+        left = succeeded[rows] & (shares[rows] >= LEAST_SHARE)
+        rows = rows[left]
+        if len(rows):
+            inner, within = hinge.rows(rows), box.rows(rows)
+            changes = results[rows] - within.images
+            owed = (changes.abs() * inner.at(results[rows]).gradients.abs()).sum(1, keepdim=True)
+            owed = owed.masked_fill(~changes.any(1, keepdim=True) | ~allowed[rows], -torch.inf)
+            keeping, changed = _without_least(owed, shares[rows])
+            given_back = keeping
+            rows, given_back = rows[changed], given_back[changed]
+    return results
+
+
+def _without_least(owed: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pixels without a share of the least ones among the finite, at least one, and whether any is left.
+
+    Args:
+        owed: A value for each pixel, minus infinity for those that are out already, ``(N, 1, H, W)``.
+        shares: Share to leave out, ``(N,)``.
+    """
+    values = owed.flatten(1)
+    finite = values.isfinite().sum(1)
+    out = (values.shape[1] - finite) + (shares * finite).floor().clamp(min=1).long()
+    # A stable sort: ties go by place, whatever the batch.
+    ranks = values.argsort(stable=True, dim=1).argsort(stable=True, dim=1)
+    return (ranks >= out[:, None]).view(owed.shape), finite > 1
