@@ -13,7 +13,7 @@ from advscope.attacks import Attack
 from advscope.batch import AttackedBatch, Batch
 from advscope.frozen import MicroBatched
 from advscope.intervals import Estimate
-from advscope.measures import RobustAccuracy
+from advscope.measures import AttackCost, RobustAccuracy
 from advscope.precision import full_precision
 from lightning_modules.attacked import attack_batch
 from lightning_modules.schedules import Constant, Schedule
@@ -26,13 +26,15 @@ class Classifier(LightningModule):
     A subclass says how a batch becomes a loss. Each configured attack runs once per evaluated batch, in float32, on
     micro-batches of a fixed size; the steps return ``{attack name: AttackedBatch}`` for the monitors.
 
-    ==================================== ==================================================================
-    Key                                  Logged value
-    ==================================== ==================================================================
-    ``{stage}/clean/accuracy``           Accuracy on the clean images; ``stage`` is ``val`` or ``test``
-    ``{stage}/{attack}/robust_accuracy`` Share of all images whose returned image is still predicted as its label
-    ``{stage}/all/robust_accuracy``      Share of all images that withstand every attack
-    ==================================== ==================================================================
+    ========================================= ==================================================================
+    Key                                       Logged value
+    ========================================= ==================================================================
+    ``{stage}/clean/accuracy``                Accuracy on the clean images; ``stage`` is ``val`` or ``test``
+    ``{stage}/{attack}/robust_accuracy``      Share of all images whose returned image is still predicted as its label
+    ``{stage}/all/robust_accuracy``           Share of all images that withstand every attack
+    ``{stage}/{attack}/cost/forward_passes``  Mean number of forward passes of an image in the attack, and
+    ``{stage}/{attack}/cost/backward_passes`` of backward passes; without an interval
+    ========================================= ==================================================================
 
     Args:
         network: Maps images in [0, 1] to logits.
@@ -83,7 +85,9 @@ class Classifier(LightningModule):
         # In a list, so that the wrapper is no submodule of the checkpoint.
         self._still = [MicroBatched(self.network, micro_batch)]
         self._attacked_first: Tensor | None = None
-        self.accuracies = nn.ModuleDict({stage: RobustAccuracy(list(self.attacks)) for stage in ("validate", "test")})
+        stages = ("validate", "test")
+        self.accuracies = nn.ModuleDict({stage: RobustAccuracy(list(self.attacks)) for stage in stages})
+        self.costs = nn.ModuleDict({stage: AttackCost(list(self.attacks)) for stage in stages})
         self.estimates: dict[str, Estimate] = {}
 
     @property
@@ -119,14 +123,15 @@ class Classifier(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, AttackedBatch]:
         """Evaluate on a batch; attack those of its images that are among the first of the split."""
         attackable = torch.isin(batch.indices, self._attacked_first)
-        return self.evaluate(batch, attackable, self.accuracies["validate"])
+        return self.evaluate(batch, attackable, "validate")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, AttackedBatch]:
         """Evaluate on a batch; attack all of it."""
-        return self.evaluate(batch, torch.ones_like(batch.indices, dtype=torch.bool), self.accuracies["test"])
+        return self.evaluate(batch, torch.ones_like(batch.indices, dtype=torch.bool), "test")
 
-    def evaluate(self, batch: Batch, attackable: Tensor, accuracy: nn.Module) -> dict[str, AttackedBatch]:
+    def evaluate(self, batch: Batch, attackable: Tensor, stage: str) -> dict[str, AttackedBatch]:
         """Predict a batch and attack it, once per attack."""
+        accuracy, cost = self.accuracies[stage], self.costs[stage]
         with full_precision(self.device.type):
             batch = batch._replace(images=batch.images.float())
             logits = self.still(batch.images)
@@ -134,29 +139,38 @@ class Classifier(LightningModule):
             part = Batch(*(None if field is None else field[attackable] for field in batch))
             if not len(part.images):
                 return {}
-            attacked = {
-                name: attack_batch(
+            attacked = {}
+            for name, attack in self.attacks.items():
+                forwards, backwards = self.still.forwards, self.still.backwards
+                attacked[name] = attack_batch(
                     self.still, attack, part, logits[attackable], self.targeting.get(name), self.target_seed
                 )
-                for name, attack in self.attacks.items()
-            }
+                # One forward pass predicts what the attack returned: that one is the evaluation's.
+                count = len(part.images)
+                cost.update(name, count, self.still.forwards - forwards - count, self.still.backwards - backwards)
         accuracy.update_attacked(
             {name: result.adversarial_logits.argmax(1) for name, result in attacked.items()}, part.labels
         )
         return attacked
 
     def on_validation_epoch_end(self) -> None:
-        """Log the accuracies."""
-        self.log_accuracies("val", self.accuracies["validate"])
+        """Log the accuracies, and what the attacks cost."""
+        self.log_estimates("val", "validate")
 
     def on_test_epoch_end(self) -> None:
-        """Log the accuracies."""
-        self.log_accuracies("test", self.accuracies["test"])
+        """Log the accuracies, and what the attacks cost."""
+        self.log_estimates("test", "test")
 
-    def log_accuracies(self, stage: str, accuracy: nn.Module) -> None:
-        """Log the accuracies of an epoch, and keep them with their intervals in ``estimates``."""
-        self.estimates = {f"{stage}/{key}": estimate for key, estimate in accuracy.compute().items()}
+    def log_estimates(self, prefix: str, stage: str) -> None:
+        """Log the accuracies and costs of an epoch, and keep them with their intervals in ``estimates``."""
+        accuracy, cost = self.accuracies[stage], self.costs[stage]
+        self.estimates = {f"{prefix}/{key}": estimate for key, estimate in accuracy.compute().items()}
+        # A metric that was never updated warns: without attacks, this one never is.
+        for key, estimate in cost.compute().items() if self.attacks else ():
+            attack, quantity = key.rsplit("/", 1)
+            self.estimates[f"{prefix}/{attack}/cost/{quantity}"] = estimate
         accuracy.reset()
+        cost.reset()
         shown = ("clean/accuracy", "all/robust_accuracy")
         for key, estimate in self.estimates.items():
             self.log(key, estimate.value, prog_bar=key.endswith(shown), sync_dist=False, rank_zero_only=False)

@@ -97,6 +97,23 @@ def test_a_config_runs_from_training_to_evaluation(config, tiny, tmp_path):
     assert any("/psr/" in key for key in figures)
 
 
+def shortened(settings):
+    """Return an overlay's settings, its searches cut down to a few steps."""
+    if isinstance(settings, list):
+        return [shortened(item) for item in settings]
+    if not isinstance(settings, dict):
+        return settings
+    short = {key: shortened(value) for key, value in settings.items()}
+    few = {"steps": 3, "binary_search_steps": 2, "polish_steps": 1}
+    grid = {"steps": 2, "resolution": 0.05, "highest": 0.1}
+    name = short.get("class_path", "").rpartition(".")[2]
+    if name in ("CarliniWagner", "ElasticNet", "Structured"):
+        short["init_args"] |= few
+    if name == "SmallestIFGSM":
+        short["init_args"] |= grid
+    return short
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
     arguments = ["--run", str(tiny_run), "--config", str(overlay), "--wandb=off", "--data.init_args.test=6"]
@@ -109,6 +126,10 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
         path = tmp_path / overlay.name
         path.write_text(yaml.safe_dump(short))
         arguments[3] = str(path)
+    if "_attacks_" in overlay.stem:
+        path = tmp_path / overlay.name
+        path.write_text(yaml.safe_dump(shortened(yaml.safe_load(overlay.read_text()))))
+        arguments[3] = str(path)
     if overlay.stem in ("demo", "dissection"):
         arguments.append("--trainer.callbacks.init_args.data.init_args.test=12")
     if overlay.stem == "dissection_broden":
@@ -117,9 +138,39 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
     evaluate.main([*arguments, "--name", f"overlay_{overlay.stem}", "--trainer.enable_progress_bar=false"])
     summary = read_summary(tiny_run / "results" / f"overlay_{overlay.stem}" / "summary.json")
     assert summary["data"]["n"] == 6
+    if "_attacks_" in overlay.stem:
+        check_the_papers_attacks(summary, refined=overlay.stem.startswith("refined"))
     assert ("test/all/robust_accuracy" in summary["figures"]) == (not overlay.stem.startswith("dissection"))
     dissected = overlay.stem.startswith("dissection") or overlay.stem == "demo"
     assert (summary["figures"].get("test/pgd/dissection/conv1/units", {}).get("value") == 8) == dissected
+
+
+def check_the_papers_attacks(summary, *, refined):
+    """Check that each attack was run, targeted, counted and measured."""
+    names = {"ifgsm", "cw", "ead", "str"}
+    names |= {f"{name}_{region}" for name in names for region in ("s1", "s2")} if refined else set()
+    assert set(summary["counts"]) == set(summary["settings"]["model"]["init_args"]["targeting"]) == names
+    figures = summary["figures"]
+    for name in names:
+        assert figures[f"test/{name}/cost/forward_passes"]["n"] == 6
+        assert figures[f"test/{name}/size/success_rate"]["n"] == summary["counts"][name]["eligible"]
+        for key in ("psr/suppression_share", "is/score_clean", "bias/conv1/relative"):
+            assert (f"test/{name}/{key}" in figures) == (not refined)
+    assert all(figures[f"test/{name}/cost/backward_passes"]["value"] > 0 for name in ("cw", "ead", "str"))
+
+
+@pytest.mark.parametrize("name", ["paper_attacks_32", "paper_attacks_224", "refined_attacks_32"])
+def test_a_fast_overlay_differs_in_effort_alone(name):
+    effort = {"steps", "binary_search_steps", "polish_steps", "highest", "micro_batch"}
+
+    def essence(settings):
+        if isinstance(settings, dict):
+            return {key: essence(value) for key, value in settings.items() if key not in effort}
+        return settings
+
+    whole, fast = (yaml.safe_load((OVERLAYS[0].parent / f"{name}{end}.yaml").read_text()) for end in ("", "_fast"))
+    assert whole != fast
+    assert essence(whole) == essence(fast)
 
 
 def test_refined_attacks_and_the_smallest_budget_run_from_a_config(tiny_run, tmp_path):

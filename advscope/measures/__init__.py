@@ -1,6 +1,7 @@
 """Measures: pure functions over every row that they are given, each with a Metric that applies who counts."""
 
 from advscope.measures.activation_bias import ActivationBias, LayerBias, activation_bias
+from advscope.measures.attack_cost import AttackCost
 from advscope.measures.base import ImageMeans
 from advscope.measures.concept_tally import ConceptTable, ConceptTally, ImageConcepts
 from advscope.measures.correlations import kendall, pearson
@@ -23,6 +24,7 @@ from advscope.measures.unit_significance import top_units_p_values
 
 __all__ = [
     "ActivationBias",
+    "AttackCost",
     "CellEffects",
     "ConceptTable",
     "ConceptTally",

@@ -14,7 +14,7 @@ from advscope.report.run_results import RunResults, read_all
 
 STAGE = "test"
 _WITHOUT_EFFECT = ("chunk_size", "every_n_epochs", "examples")
-_MEASURES = ("size", "psr", "is", "bias", "dissection")
+_MEASURES = ("size", "psr", "is", "bias", "dissection", "cost")
 _MAIN = re.compile(
     r"(accuracy|size/(success_rate|l0|l1|l2|linf)|psr/[a-z]+_share|is/(score|chance|excess)\w*|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
 )
