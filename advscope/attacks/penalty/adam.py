@@ -42,6 +42,10 @@ class AdamSolver(Solver):
         self.learning_rate = learning_rate
         self.variable = variable
         self.gradient = gradient
+        # Looked up rather than computed: the rounding of a tensor's powers depends on the place in the batch.
+        rates = [learning_rate * DECAY ** (step / steps) / (1 - 0.9 ** (step + 1)) for step in range(steps)]
+        corrections = [1 - 0.999 ** (step + 1) for step in range(steps)]
+        self.schedule = torch.tensor([rates, corrections], dtype=box.images.dtype, device=box.images.device)
         super().__init__(box, steps)
 
     def start(self) -> dict[str, Tensor]:
@@ -50,7 +54,9 @@ class AdamSolver(Solver):
         state = {"first": zeros, "second": zeros}
         if self.variable == "tanh":
             middle, half = self._scale()
-            state["variable"] = ((self.box.images - middle) / torch.where(half > 0, half, 1)).atanh()
+            shares = (self.box.images - middle) / torch.where(half > 0, half, 1)
+            # Not atanh, whose rounding depends on the place in the batch.
+            state["variable"] = ((1 + shares) / (1 - shares)).log() / 2
         return state
 
     def advance(self, slopes: Tensor, step: Tensor) -> None:
@@ -63,8 +69,9 @@ class AdamSolver(Solver):
         second = 0.999 * self.state["second"] + 0.001 * gradients.square()
         self.state |= {"first": first, "second": second}
         # Each row is at a step of its own, and so is the correction of its moments.
-        rate = spread(self.learning_rate * DECAY ** (step / self.steps) / (1 - 0.9 ** (step + 1)))
-        scale = (second / spread(1 - 0.999 ** (step + 1))).sqrt()
+        rates, corrections = self.schedule[:, step.long()].unbind()
+        rate = spread(rates)
+        scale = (second / spread(corrections)).sqrt()
         # Adam's small number would set a scale of its own: without one, zero over zero is no move.
         move = rate * torch.where(scale > 0, first / scale, 0)
         if self.variable == "box":

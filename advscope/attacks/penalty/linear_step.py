@@ -27,7 +27,8 @@ def linear_step(
         box: Bounds of the perturbed images.
         perturbations: delta, ``(N, C, H, W)``.
         gradients: Gradient of the margin at delta, ``(N, C, H, W)``.
-        lacking: Logits by which the margin has to grow, may be negative, ``(N,)``.
+        lacking: Logits by which the margin has to grow, may be negative, ``(N,)``; infinite is taken for unknown: the
+            answer is then that without the constraint.
         weights: w, ``(N,)``.
 
     Returns:
@@ -48,8 +49,9 @@ def linear_step(
     missing = short(free)
     steepness = row_sums(gradients.square())
     # The exact answer for the squared l2 norm without a box, and a good first guess for the others.
-    upper = torch.where(steepness > 0, 2 * (1 + weights) * missing.clamp(min=0) / steepness, 0)
-    lower, needed = zeros, missing > 0
+    needed = (missing > 0) & missing.isfinite()
+    upper = torch.where(needed & (steepness > 0), 2 * (1 + weights) * missing / steepness, 0)
+    lower = zeros
     for _ in range(DOUBLINGS):
         short_of = needed & (short(solution(upper)) > 0) & (steepness > 0)
         if not short_of.any():
