@@ -20,7 +20,8 @@ def linear_step(
         \min_e g(e) + w \|e - \delta\|_2^2 \quad\text{s.t.}\quad \langle \nabla m, e - \delta \rangle \ge \text{lacking}
 
     in the box (held by clipping, which is exact for sizes that are sums over pixels). By duality e is the proximal map
-    at :math:`2 w \delta + \lambda \nabla m` with the least multiplier that suffices, found by bisection.
+    at :math:`2 w \delta + \lambda \nabla m` with the least multiplier that suffices, found by bisection and, at the
+    end, interpolation.
 
     Args:
         size: g.
@@ -61,4 +62,10 @@ def linear_step(
         middle = (lower + upper) / 2
         enough = short(solution(middle)) <= 0
         lower, upper = torch.where(enough, lower, middle), torch.where(enough, middle, upper)
-    return torch.where(spread(needed), solution(upper), free), upper
+    # The shortfall is linear in the perturbation: between the two ends lies one that meets the constraint exactly, closer
+    # than the bisection, which is coarse where most of the multiplier goes into a threshold (an l1 norm, a lasso).
+    below, above = solution(lower), solution(upper)
+    before, after = short(below), short(above)
+    shares = torch.where((before > 0) & (after < 0), before / (before - after), 1)
+    met = torch.where(spread(shares < 1), below + spread(shares) * (above - below), above)
+    return torch.where(spread(needed), met, free), lower + shares * (upper - lower)
