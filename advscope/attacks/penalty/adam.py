@@ -49,7 +49,7 @@ class AdamSolver(Solver):
         super().__init__(box, steps)
 
     def start(self) -> dict[str, Tensor]:
-        """Return the first and second moments at zero, and the variable at the clean images."""
+        """Return the first and second moments at zero, and w and its tangent at the clean images."""
         zeros = torch.zeros_like(self.box.images)
         state = {"first": zeros, "second": zeros}
         if self.variable == "tanh":
@@ -57,13 +57,14 @@ class AdamSolver(Solver):
             shares = (self.box.images - middle) / torch.where(half > 0, half, 1)
             # Not atanh, whose rounding depends on the place in the batch.
             state["variable"] = ((1 + shares) / (1 - shares)).log() / 2
+            state["tangent"] = state["variable"].tanh()
         return state
 
     def advance(self, slopes: Tensor, step: Tensor) -> None:
         """Take a step of Adam; see :meth:`Solver.advance`."""
         gradients = self.gradient(self.points - self.box.images) - slopes
         if self.variable == "tanh":
-            middle, half = self._scale()
+            _, half = self._scale()
             gradients = gradients * half * (1 - self.state["variable"].tanh().square())
         first = 0.9 * self.state["first"] + 0.1 * gradients
         second = 0.999 * self.state["second"] + 0.001 * gradients.square()
@@ -78,7 +79,11 @@ class AdamSolver(Solver):
             self.points = self.box.clip(self.points - move)
         else:
             self.state["variable"] = self.state["variable"] - move
-            self.points = self.box.clip(middle + half * self.state["variable"].tanh())
+            # By differences: where w has not moved the image is the clean one, not nearly so. Adam, which has no scale,
+            # would make full steps of the difference.
+            self.points = self.box.clip(
+                self.box.images + half * (self.state["variable"].tanh() - self.state["tangent"])
+            )
 
     def _scale(self) -> tuple[Tensor, Tensor]:
         """Return the middle and, a little enlarged, half the range of each value's bounds."""

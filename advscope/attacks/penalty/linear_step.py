@@ -62,8 +62,8 @@ def linear_step(
         middle = (lower + upper) / 2
         enough = short(solution(middle)) <= 0
         lower, upper = torch.where(enough, lower, middle), torch.where(enough, middle, upper)
-    # The shortfall is linear in the perturbation: between the two ends lies one that meets the constraint exactly, closer
-    # than the bisection, which is coarse where most of the multiplier goes into a threshold (an l1 norm, a lasso).
+    # The shortfall is linear in the perturbation: between the two ends lies one that meets the constraint exactly. The
+    # bisection alone is coarse where most of the multiplier goes into a threshold (an l1 norm, a lasso).
     below, above = solution(lower), solution(upper)
     before, after = short(below), short(above)
     shares = torch.where((before > 0) & (after < 0), before / (before - after), 1)
