@@ -1,5 +1,7 @@
 """Networks and images that the tests of attacks share."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -51,5 +53,40 @@ def examples():
         images = torch.rand(count, *shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
         with torch.no_grad():
             return images, network(images).argmax(1)
+
+    return make
+
+
+@pytest.fixture
+def affine():
+    """Return a function that makes an affine network, images in a band around grey, and predictions as labels."""
+
+    def make(shape=(1, 2, 2), classes=2, count=6, spread=0.1, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        values = math.prod(shape)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(values, classes)).double()
+        network[1].weight.data = torch.randn(classes, values, generator=generator, dtype=torch.float64)
+        images = 0.5 + spread * (2 * torch.rand(count, *shape, generator=generator, dtype=torch.float64) - 1)
+        with torch.no_grad():
+            network[1].bias -= network(images).mean(0)
+            return network, images, network(images).argmax(1)
+
+    return make
+
+
+@pytest.fixture
+def smooth():
+    """Return a function that makes a small smooth network, random images, and predictions as labels."""
+
+    def make(shape=(3, 5, 5), classes=5, count=8, hidden=16, dtype=torch.float64):
+        generator = torch.Generator().manual_seed(3)
+        values = math.prod(shape)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(values, hidden), nn.Tanh(), nn.Linear(hidden, classes))
+        for layer, scale in ((network[1], values**-0.5), (network[3], 1.0)):
+            layer.weight.data = scale * torch.randn(layer.weight.shape, generator=generator)
+        network, images = network.to(dtype).eval(), torch.rand(count, *shape, generator=generator).to(dtype)
+        with torch.no_grad():
+            network[3].bias -= network(images).mean(0)
+            return network, images, network(images).argmax(1)
 
     return make

@@ -42,30 +42,37 @@ class AdamSolver(Solver):
         self.learning_rate = learning_rate
         self.variable = variable
         self.gradient = gradient
+        self.schedule = adam_schedule(box.images, steps, learning_rate)
         super().__init__(box, steps)
 
     def start(self) -> dict[str, Tensor]:
-        """Return the first and second moments at zero, and the variable at the clean images."""
+        """Return the first and second moments at zero, and w and its tangent at the clean images."""
         zeros = torch.zeros_like(self.box.images)
         state = {"first": zeros, "second": zeros}
         if self.variable == "tanh":
             middle, half = self._scale()
-            state["variable"] = ((self.box.images - middle) / torch.where(half > 0, half, 1)).atanh()
+            shares = (self.box.images - middle) / torch.where(half > 0, half, 1)
+            # Not atanh, whose rounding depends on the place in the batch.
+            state["variable"] = ((1 + shares) / (1 - shares)).log() / 2
+            state["tangent"] = state["variable"].tanh()
         return state
 
     def advance(self, slopes: Tensor, step: Tensor) -> None:
         """Take a step of Adam; see :meth:`Solver.advance`."""
         gradients = self.gradient(self.points - self.box.images) - slopes
         if self.variable == "tanh":
-            middle, half = self._scale()
+            _, half = self._scale()
             gradients = gradients * half * (1 - self.state["variable"].tanh().square())
-        move = adam_move(self.state, gradients, step)
-        move = move * spread(self.learning_rate * DECAY ** (step / self.steps))
+        move = adam_move(self.state, gradients, self.schedule[:, step.long()])
         if self.variable == "box":
             self.points = self.box.clip(self.points - move)
         else:
             self.state["variable"] = self.state["variable"] - move
-            self.points = self.box.clip(middle + half * self.state["variable"].tanh())
+            # By differences: where w has not moved the image is the clean one, not nearly so. Adam, which has no scale,
+            # would make full steps of the difference.
+            self.points = self.box.clip(
+                self.box.images + half * (self.state["variable"].tanh() - self.state["tangent"])
+            )
 
     def _scale(self) -> tuple[Tensor, Tensor]:
         """Return the middle and, a little enlarged, half the range of each value's bounds."""
@@ -73,18 +80,27 @@ class AdamSolver(Solver):
         return middle, half * (1 + MARGIN)
 
 
-def adam_move(state: dict[str, Tensor], gradients: Tensor, step: Tensor) -> Tensor:
-    """Return Adam's move at a learning rate of 1, ``(N, C, H, W)``, and bring its moments up to date in place.
+def adam_schedule(images: Tensor, steps: int, learning_rate: float = 1.0) -> Tensor:
+    """Return each step's learning rate over the first moment's correction, and the second's correction, ``(2, steps)``.
+
+    Looked up rather than computed: the rounding of a tensor's powers depends on the place in the batch.
+    """
+    rates = [learning_rate * DECAY ** (step / steps) / (1 - 0.9 ** (step + 1)) for step in range(steps)]
+    corrections = [1 - 0.999 ** (step + 1) for step in range(steps)]
+    return torch.tensor([rates, corrections], dtype=images.dtype, device=images.device)
+
+
+def adam_move(state: dict[str, Tensor], gradients: Tensor, schedule: Tensor) -> Tensor:
+    """Return what Adam subtracts, ``(N, C, H, W)``, and bring its moments up to date in place.
 
     Args:
         state: Moments ``first`` and ``second``, ``(N, C, H, W)`` each; zeros before the first step.
         gradients: Of what is minimised, ``(N, C, H, W)``.
-        step: Steps that each row has taken, ``(N,)``.
+        schedule: Columns of :func:`adam_schedule` for the step that each row is at, ``(2, N)``.
     """
     state["first"] = 0.9 * state["first"] + 0.1 * gradients
     state["second"] = 0.999 * state["second"] + 0.001 * gradients.square()
-    # Each row is at a step of its own, and so is the correction of its moments.
-    mean = state["first"] / spread(1 - 0.9 ** (step + 1))
-    scale = (state["second"] / spread(1 - 0.999 ** (step + 1))).sqrt()
+    rates, corrections = schedule.unbind()
+    scale = (state["second"] / spread(corrections)).sqrt()
     # Adam's small number would set a scale of its own: without one, zero over zero is no move.
-    return torch.where(scale > 0, mean / scale, 0)
+    return spread(rates) * torch.where(scale > 0, state["first"] / scale, 0)

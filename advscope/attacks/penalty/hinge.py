@@ -7,15 +7,16 @@ from torch import Tensor, nn
 
 from advscope.attacks.base import succeeded
 from advscope.attacks.losses import margin
+from advscope.attacks.row_sums import spread
 
 
 class Standing(NamedTuple):
     """Where ``N`` images stand."""
 
     lacking: Tensor
-    """Logits that lack to the wished margin, negative beyond it, ``(N,)``."""
+    """Logits that lack to the wished margin, negative beyond it, infinite where the logits are nan, ``(N,)``."""
     gradients: Tensor
-    """Gradient of the margin with respect to the image, ``(N, C, H, W)``."""
+    """Gradient of the margin with respect to the image, 0 where the logits are nan, ``(N, C, H, W)``."""
     reached: Tensor
     """Whether the attack has succeeded with its confidence, bool ``(N,)``."""
 
@@ -49,9 +50,12 @@ class Hinge:
             raise ValueError("the network's logits have no gradient towards the images: take no_grad and detach out")
         (gradients,) = torch.autograd.grad(margins.sum(), points)
         reached = succeeded(logits.detach(), self.labels, self.targets, self.confidence)
-        # An image that the network answers with nan is one that it must be led away from, not one that is lost.
+        # An image that the network answers with nan is one that it must be led away from, not one that is lost. Nor is
+        # it a success, although argmax takes nan for the largest logit.
+        unknown = margins.detach().isnan()
         lacking = (self.confidence - margins.detach()).nan_to_num(nan=torch.inf)
-        return Standing(lacking.to(points.dtype), gradients.nan_to_num(nan=0.0), reached)
+        gradients = torch.where(spread(unknown), 0, gradients.nan_to_num(nan=0.0))
+        return Standing(lacking.to(points.dtype), gradients, reached & ~unknown)
 
     def rows(self, rows: Tensor) -> "Hinge":
         """Return the hinge of some of the images."""

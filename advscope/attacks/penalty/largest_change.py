@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from advscope.attacks.penalty.adam import DECAY, adam_move
+from advscope.attacks.penalty.adam import adam_move, adam_schedule
 from advscope.attacks.penalty.best import Best
 from advscope.attacks.penalty.box import Box
 from advscope.attacks.penalty.hinge import Hinge
@@ -17,6 +17,9 @@ LAST_FACTOR = 0.99
 
 RATE = 0.25
 """Adam's learning rate, as a share of the bound."""
+
+WIDEST = 0.1
+"""The learning rate grows with the bound up to this one."""
 
 
 def smallest_largest_change(hinge: Hinge, box: Box, steps: int) -> Tensor:
@@ -36,6 +39,7 @@ def smallest_largest_change(hinge: Hinge, box: Box, steps: int) -> Tensor:
     best, points = Best(box.images), box.images
     zeros = torch.zeros_like(best.worths)
     step, factors, bounds = zeros, zeros + FACTOR, zeros + 1
+    schedule = adam_schedule(points, steps)
     state = {"first": torch.zeros_like(points), "second": torch.zeros_like(points)}
     while len(places):
         standing = hinge.at(points)
@@ -65,9 +69,9 @@ def smallest_largest_change(hinge: Hinge, box: Box, steps: int) -> Tensor:
         state = {name: torch.where(spread(afresh), 0, values) for name, values in state.items()}
         points = torch.where(spread(failed), best.images, points)
         # A failed image starts again from the best one, whose gradient was not asked for: it waits one turn.
-        move = adam_move(state, torch.where(spread(failed), 0, -gradients), step)
-        rate = RATE * bounds.clamp(max=0.1) * DECAY ** (step / steps)
+        move = adam_move(state, torch.where(spread(failed), 0, -gradients), schedule[:, step.long()])
         lower, upper = box.images - spread(bounds), box.images + spread(bounds)
-        points = box.clip((points + spread(-rate) * move).clamp(lower, upper))
+        rate = spread(RATE * bounds.clamp(max=WIDEST))
+        points = box.clip((points - rate * move).clamp(lower, upper))
         step = step + 1
     return results

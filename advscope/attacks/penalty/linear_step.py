@@ -20,14 +20,16 @@ def linear_step(
         \min_e g(e) + w \|e - \delta\|_2^2 \quad\text{s.t.}\quad \langle \nabla m, e - \delta \rangle \ge \text{lacking}
 
     in the box (held by clipping, which is exact for sizes that are sums over pixels). By duality e is the proximal map
-    at :math:`2 w \delta + \lambda \nabla m` with the least multiplier that suffices, found by bisection.
+    at :math:`2 w \delta + \lambda \nabla m` with the least multiplier that suffices, found by bisection and, at the
+    end, interpolation.
 
     Args:
         size: g.
         box: Bounds of the perturbed images.
         perturbations: delta, ``(N, C, H, W)``.
         gradients: Gradient of the margin at delta, ``(N, C, H, W)``.
-        lacking: Logits by which the margin has to grow, may be negative, ``(N,)``.
+        lacking: Logits by which the margin has to grow, may be negative, ``(N,)``; infinite is taken for unknown: the
+            answer is then that without the constraint.
         weights: w, ``(N,)``.
 
     Returns:
@@ -48,8 +50,9 @@ def linear_step(
     missing = short(free)
     steepness = row_sums(gradients.square())
     # The exact answer for the squared l2 norm without a box, and a good first guess for the others.
-    upper = torch.where(steepness > 0, 2 * (1 + weights) * missing.clamp(min=0) / steepness, 0)
-    lower, needed = zeros, missing > 0
+    needed = (missing > 0) & missing.isfinite()
+    upper = torch.where(needed & (steepness > 0), 2 * (1 + weights) * missing / steepness, 0)
+    lower = zeros
     for _ in range(DOUBLINGS):
         short_of = needed & (short(solution(upper)) > 0) & (steepness > 0)
         if not short_of.any():
@@ -59,4 +62,10 @@ def linear_step(
         middle = (lower + upper) / 2
         enough = short(solution(middle)) <= 0
         lower, upper = torch.where(enough, lower, middle), torch.where(enough, middle, upper)
-    return torch.where(spread(needed), solution(upper), free), upper
+    # The shortfall is linear in the perturbation: between the two ends lies one that meets the constraint exactly. The
+    # bisection alone is coarse where most of the multiplier goes into a threshold (an l1 norm, a lasso).
+    below, above = solution(lower), solution(upper)
+    before, after = short(below), short(above)
+    shares = torch.where((before > 0) & (after < 0), before / (before - after), 1)
+    met = torch.where(spread(shares < 1), below + spread(shares) * (above - below), above)
+    return torch.where(spread(needed), met, free), lower + shares * (upper - lower)

@@ -14,13 +14,16 @@ from advscope.attacks.penalty.linear_step import linear_step
 from advscope.attacks.penalty.polish import polish
 from advscope.attacks.penalty.size import Size
 from advscope.attacks.penalty.solver import Solver
-from advscope.attacks.row_sums import spread
+from advscope.attacks.row_sums import row_sums, spread
 
 CHECKS = 10
 """Times in a run that an image is asked whether it still improves."""
 
 IMPROVEMENT = 1e-4
 """Share of its least objective by which an image has to improve between two checks, or its run ends."""
+
+NEAREST = 1e-3
+"""l2 norm of the perturbation that the first constant is made for at least."""
 
 LEAST, MOST = 1e-12, 1e12
 """Bounds of a first constant."""
@@ -108,7 +111,8 @@ class Search:
             best.update(solver.points, self.worth(perturbations), standing.reached)
             reached = reached | standing.reached
             lowest = lowest.minimum(sizes + constants.current * standing.lacking.clamp(min=0))
-            active = torch.where(standing.lacking > 0, constants.current, 0)
+            # A tie that goes to the label lacks nothing in logits, and is a failure.
+            active = torch.where(standing.reached, 0, constants.current)
             solver.advance(spread(active) * standing.gradients, step)
             step = step + 1
             ended = step >= self.steps
@@ -142,5 +146,13 @@ class Search:
         if self.initial_constant is not None:
             return torch.full_like(lacking, self.initial_constant)
         nothing, weights = torch.zeros_like(box.images), torch.zeros_like(lacking)
-        _, multipliers = linear_step(self.size, box, nothing, gradients, lacking, weights)
+        # On the boundary itself the multiplier is none at all.
+        lacking = lacking.maximum(NEAREST * row_sums(gradients.square()).sqrt())
+        moved, multipliers = linear_step(self.size, box, nothing, gradients, lacking, weights)
+        # Where the linearised network cannot be fooled in the box, the largest multiplier says nothing about a network
+        # that is not linear: there it is taken as if the values had no bounds.
+        room = box.upper > box.lower
+        lower, upper = (torch.where(room, bound, box.images) for bound in (-torch.inf, torch.inf))
+        _, unbounded = linear_step(self.size, Box(box.images, lower, upper), nothing, gradients, lacking, weights)
+        multipliers = torch.where(row_sums(gradients * moved) < 0.999 * lacking, unbounded, multipliers)
         return multipliers.clamp(LEAST, MOST)
