@@ -115,3 +115,24 @@ def test_images_that_are_not_attacked_cost_nothing():
     (forwards, backwards) = module.costs["validate"].compute().values()
     assert (forwards.value, forwards.n, backwards.value, backwards.n) == (6, 2, 6, 2)
     assert module.costs["test"].passes.tolist() == [[0, 0, 0]]
+
+
+def test_an_epoch_is_logged_under_its_stage_and_does_not_count_in_the_next(monkeypatch):
+    module = NaturalClassifier(small_network(), {"pgd": PGD(steps=6)}, micro_batch=4)
+    logged = {}
+    monkeypatch.setattr(module, "log", lambda key, value, **_: logged.update({key: value}))
+    for chosen in (torch.arange(IMAGES) < 5, torch.arange(IMAGES) < 2):
+        module.evaluate(batch(), chosen, "validate")
+        module.log_estimates("val", "validate")
+        found = module.estimates["val/pgd/cost/backward_passes"]
+        assert (found.value, found.n) == (6, int(chosen.sum()))
+    assert logged["val/pgd/cost/forward_passes"] == 6
+
+
+def test_without_attacks_nothing_is_said_of_their_cost(monkeypatch, recwarn):
+    module = NaturalClassifier(small_network(), {}, micro_batch=4)
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    module.evaluate(batch(), torch.ones(IMAGES, dtype=torch.bool), "test")
+    module.log_estimates("test", "test")
+    assert list(module.estimates) == ["test/clean/accuracy"]
+    assert not [warning for warning in recwarn if "AttackCost" in str(warning.message)]

@@ -6,6 +6,7 @@ from torch import nn
 
 from advscope.attacks import PGD, Attack
 from advscope.batch import Batch
+from lightning_modules import NaturalClassifier
 from lightning_modules.attacked import attack_batch
 
 
@@ -78,6 +79,27 @@ def test_an_image_that_was_wrong_does_not_count_by_its_margin():
     result = darkened([0.4, 0.6], [1, 1], 1.0)
     assert result.eligible.tolist() == [False, True]
     assert result.attacked.tolist() == [False, True]
+
+
+class Bands(nn.Module):
+    """Three logits: class 2 is a bright image, class 1 a middling, class 0 a dark one."""
+
+    def forward(self, images):
+        mean = images.mean((1, 2, 3))
+        return torch.stack([-((mean - centre) ** 2) for centre in (0.1, 0.4, 0.9)], dim=1)
+
+
+def test_an_image_pushed_to_a_third_class_is_a_failure_of_a_targeted_attack_and_withstands_nothing():
+    # Darker by 0.25: one stays in class 2, one falls to class 1; both were to be class 0, the farthest.
+    images = torch.tensor([1.0, 0.7])[:, None, None, None].expand(-1, 3, 2, 2).contiguous()
+    batch = Batch(images, torch.tensor([2, 2]), torch.arange(2))
+    module = NaturalClassifier(Bands(), {"dark": Darken(0.25, 0.0)}, targeting={"dark": "least_likely"})
+    result = module.evaluate(batch, torch.ones(2, dtype=torch.bool), "test")["dark"]
+    assert result.targets.tolist() == [0, 0]
+    assert result.adversarial_logits.argmax(1).tolist() == [2, 1]
+    assert result.eligible.tolist() == [True, True]
+    assert result.attacked.tolist() == [False, False]
+    assert module.accuracies["test"].compute()["dark/robust_accuracy"].value == 0.5
 
 
 def test_the_seed_of_random_targets_is_handed_on():

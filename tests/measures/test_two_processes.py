@@ -4,7 +4,7 @@ import torch
 import torch.multiprocessing
 from torch import distributed
 
-from advscope.measures import ImageMeans, RobustAccuracy
+from advscope.measures import AttackCost, ImageMeans, RobustAccuracy
 
 
 def rows():
@@ -20,14 +20,15 @@ def rows():
 
 def measured(chosen_batches):
     columns, eligible, attacked, labels, clean, pgd = rows()
-    means, accuracy = ImageMeans(list(columns)), RobustAccuracy(["pgd"])
+    means, accuracy, cost = ImageMeans(list(columns)), RobustAccuracy(["pgd"]), AttackCost(["pgd"])
     for chosen in chosen_batches:
         part = {name: column[chosen] for name, column in columns.items()}
         means.update(part, eligible[chosen], attacked[chosen])
         accuracy.update(labels[chosen], clean[chosen], {"pgd": pgd[chosen]})
+        cost.update("pgd", len(chosen), int(chosen.sum()), int(chosen.square().sum()))
     # Called twice: the states of a process must be its own again after the first.
     means.compute()
-    return means.compute() | accuracy.compute(), means.counts(), means.images.tolist()
+    return means.compute() | accuracy.compute() | cost.compute(), means.counts(), means.images.tolist()
 
 
 def work(rank, folder):
