@@ -48,13 +48,18 @@ def ours(make: Callable[[float], Attack], confidence: bool = True) -> Way:
 OURS: dict[str, dict[str, Way]] = {
     "cw": {
         "advscope CarliniWagner": ours(lambda kappa: CarliniWagner(200, 9, kappa)),
+        "advscope CarliniWagner, 3 x 100": ours(lambda kappa: CarliniWagner(100, 3, kappa, polish_steps=50)),
     },
     "ead": {
         "advscope ElasticNet": ours(lambda kappa: ElasticNet(200, 9, kappa, beta=0.01)),
-        "advscope ElasticNet, published": ours(lambda kappa: ElasticNet(200, 5, kappa, 0.01, shrinkage="published")),
+        "advscope ElasticNet, published": ours(lambda kappa: ElasticNet(200, 9, kappa, 0.01, shrinkage="published")),
+        "advscope ElasticNet, published, 3 x 50": ours(
+            lambda kappa: ElasticNet(50, 3, kappa, 0.01, shrinkage="published", polish_steps=50)
+        ),
     },
     "str": {
         "advscope Structured": ours(lambda kappa: Structured(200, 4, kappa, cell_size=2)),
+        "advscope Structured, 3 x 50": ours(lambda kappa: Structured(50, 3, kappa, cell_size=2, polish_steps=50)),
     },
     "minimum": {},
     "pgd": {"advscope PGD, 8/255": ours(lambda _: PGD(8 / 255, 2 / 255, 20), confidence=False)},
@@ -86,7 +91,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=64, help="images in the batch")
     parser.add_argument("--confidence", type=float, nargs="+", default=[0.0, 1.0], help="margins to ask for, in turn")
     parser.add_argument("--attacks", nargs="+", default=list(PEERS), choices=list(OURS), help="families of attacks")
-    parser.add_argument("--only", default="", help="run the ways alone whose name holds this text")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="run the ways alone whose name holds one of these texts"
+    )
+    parser.add_argument(
+        "--without", nargs="+", default=[], help="leave out the ways whose name holds one of these texts"
+    )
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder with data/models and data/cifar10")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
     settings = parser.parse_args(arguments)
@@ -98,11 +108,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
             f"--shared {settings.shared}: there is no folder data in it; name the one with models and CIFAR-10"
         )
     settings.ways = {
-        family: {name: way for name, way in (OURS[family] | PEERS.get(family, {})).items() if settings.only in name}
+        family: {
+            name: way
+            for name, way in (OURS[family] | PEERS.get(family, {})).items()
+            if any(text in name for text in settings.only) and not any(text in name for text in settings.without)
+        }
         for family in settings.attacks
     }
     if not any(settings.ways.values()):
-        parser.error(f"--only {settings.only!r}: no way of {', '.join(settings.attacks)} is named so")
+        parser.error(f"--only {' '.join(settings.only)}: no way of {', '.join(settings.attacks)} is named so")
     peers = any(name in PEERS.get(family, {}) for family, ways in settings.ways.items() for name in ways)
     missing = [module for module in REQUIRED if peers and importlib.util.find_spec(module) is None]
     if missing:

@@ -20,7 +20,7 @@ CHECKS = 10
 """Times in a run that an image is asked whether it still improves."""
 
 IMPROVEMENT = 1e-4
-"""Share of its least objective by which an image has to improve between two checks, or its run ends."""
+"""Share by which the least objective between two checks has to be below that before, or the run ends."""
 
 NEAREST = 1e-3
 """l2 norm of the perturbation that the first constant is made for at least."""
@@ -110,7 +110,9 @@ class Search:
             sizes = self.size.value(perturbations)
             best.update(solver.points, self.worth(perturbations), standing.reached)
             reached = reached | standing.reached
-            lowest = lowest.minimum(sizes + constants.current * standing.lacking.clamp(min=0))
+            objective = sizes + constants.current * standing.lacking.clamp(min=0)
+            # The clean image does not count: the first steps may well rise above it before they come to rest below.
+            lowest = torch.where(step == 0, torch.inf, lowest.minimum(objective))
             # A tie that goes to the label lacks nothing in logits, and is a failure.
             active = torch.where(standing.reached, 0, constants.current)
             solver.advance(spread(active) * standing.gradients, step)
@@ -119,7 +121,7 @@ class Search:
             if self.abort_early:
                 due = step % window == 0
                 ended = ended | (due & (lowest > (1 - IMPROVEMENT) * checked))
-                checked = torch.where(due, lowest, checked)
+                checked, lowest = torch.where(due, lowest, checked), torch.where(due, torch.inf, lowest)
             if not ended.any():
                 continue
             constants.update(ended, reached)
