@@ -9,7 +9,7 @@ from advscope.attacks.losses import margin
 
 
 def attack(**settings):
-    defaults = {"steps": 150, "binary_search_steps": 7, "beta": 0.2, "learning_rate": 0.02, "polish_steps": 20}
+    defaults = {"steps": 100, "binary_search_steps": 5, "beta": 0.2, "learning_rate": 0.02, "polish_steps": 20}
     return ElasticNet(**defaults | settings)
 
 
