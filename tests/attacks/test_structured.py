@@ -41,6 +41,17 @@ def test_comes_within_ten_percent_of_the_least_group_lasso(affine_problem, least
     assert any(meets) == bounded
 
 
+def test_the_walk_alone_minimises_what_its_weights_say(affine, least):
+    network, images, labels = affine((1, 4, 5), 2, 4, 0.1)
+    for l2, weight in ((0.2, 3.0), (6.0, 0.2)):
+        settings = {"l2": l2, "lasso": weight, "steps": 300, "polish_steps": 0}
+        found = attack(confidence=1.0, **settings)(network, images, labels)
+        value = lasso((1, 4, 5), 2, 2, l2, weight)
+        for row in range(4):
+            best = least(value, network, images[row], labels[row].item(), None, 1.0, found[row])
+            assert 1 - 1e-3 <= value(found[row] - images[row]).item() / value(best).item() <= 1.1
+
+
 @pytest.mark.parametrize(("cell_size", "stride"), [(2, 1), (3, 2)])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_comes_within_ten_percent_where_groups_overlap(cell_size, stride, targeted, affine, least):
