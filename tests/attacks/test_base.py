@@ -9,7 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from advscope.attacks import FGSM, IFGSM, PGD, Attack, FirstSuccess, Refined, SmallestIFGSM, succeeded
+from advscope.attacks import (
+    FGSM,
+    IFGSM,
+    PGD,
+    Attack,
+    CarliniWagner,
+    ElasticNet,
+    FirstSuccess,
+    Refined,
+    SmallestIFGSM,
+    Structured,
+    succeeded,
+)
 from advscope.measures import SignificantCells
 
 ATTACKS = [
@@ -19,6 +31,9 @@ ATTACKS = [
     Refined(IFGSM(steps=2, norm="L2", eps=1.0), SignificantCells(5, stride=3)),
     SmallestIFGSM(steps=2, resolution=0.01, highest=0.05),
     SmallestIFGSM(steps=2, norm="L2", resolution=0.1, highest=0.4),
+    CarliniWagner(steps=12, binary_search_steps=2, learning_rate=0.02, polish_steps=2),
+    ElasticNet(steps=12, binary_search_steps=2, polish_steps=2),
+    Structured(steps=12, binary_search_steps=2, cell_size=3, polish_steps=2),
 ]  # fmt: skip
 
 

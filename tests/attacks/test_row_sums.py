@@ -16,7 +16,8 @@ def test_equals_the_exact_sum_and_does_not_depend_on_the_batch(length):
     torch.testing.assert_close(sums, exact, rtol=0, atol=2e-7 * length)
     for rows in ([7], [40, 3], list(range(40, -1, -1))):
         assert torch.equal(row_sums(values[rows]), sums[rows])
-        assert torch.equal(row_sums(values[rows].transpose(2, 3)), sums[rows])
+        # Nor on how the values lie in memory, which is what torch.sum follows.
+        assert torch.equal(row_sums(values[rows].flatten(1).t().contiguous().t()), sums[rows])
 
 
 def test_of_nothing_is_nothing_and_the_values_stay():

@@ -61,7 +61,7 @@ def walk():
 def alike():
     """Return a function that checks that a solver in float32 does not depend on the batch, bit by bit."""
 
-    def check(make, count=37, shape=(1, 5, 5), steps=60):
+    def check(make, count=201, shape=(1, 3, 3), steps=400):
         generator = torch.Generator().manual_seed(6)
         images = torch.rand(count, *shape, generator=generator)
         slopes = torch.randn(8, count, *shape, generator=generator)
@@ -77,7 +77,8 @@ def alike():
 
         whole = run(list(range(count)))
         assert (whole != images).any()
-        assert torch.equal(torch.cat([run([row]) for row in range(count)]), whole)
+        # Kernels treat the last few values of a tensor otherwise than the others: all rows come to be among the last.
+        assert torch.equal(torch.cat([run([row, row + 1, row + 2]) for row in range(0, count, 3)]), whole)
         assert torch.equal(run(list(range(count))[::-1]), whole.flip(0))
         assert torch.equal(run([30, 2, 17]), whole[[30, 2, 17]])
 

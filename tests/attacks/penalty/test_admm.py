@@ -75,12 +75,13 @@ def test_does_not_depend_on_the_batch_bit_by_bit(stride, alike):
 def test_a_pixel_of_a_group_without_change_is_bit_identical():
     images = torch.rand(1, 2, 5, 5, generator=torch.Generator().manual_seed(0))
     slopes = torch.zeros_like(images)
-    slopes[0, :, :2, :2] = 3
+    # Enough for the first window, of nine pixels, not for its neighbours, which have three of them each.
+    slopes[0, :, :3, :3] = 0.35
     solver = AdmmSolver(Box.around(images), 30, Groups(3, 2), 1.0, 1.0, 4.0, 1.0, False)
     for step in range(30):
         solver.advance(slopes, torch.tensor([float(step)]))
     changed = (solver.points != images).any(1)[0]
-    # The windows begin at 0 and 2, and the last pixel that the first alone holds is 1.
+    # The windows begin at 0 and 2: pixel 2 is in a group that changes, and in one that does not.
     assert changed[:2, :2].all()
     assert not changed[2:].any()
     assert not changed[:, 2:].any()

@@ -8,7 +8,7 @@ from advscope.attacks.penalty.best import Best
 from advscope.attacks.penalty.box import Box
 from advscope.attacks.penalty.groups import Groups, GroupSize
 from advscope.attacks.penalty.hinge import Hinge
-from advscope.attacks.penalty.polish import polish
+from advscope.attacks.penalty.polish import MOVES, polish
 from advscope.attacks.penalty.size import ElasticNetSize
 
 SIZES = {
@@ -121,3 +121,19 @@ def test_a_step_is_one_pass_and_none_leaves_everything(smooth):
     assert not passes
     polished(SIZES["l2"], network, images, labels, start, steps=7)
     assert len(passes) == 7
+
+
+def test_moves_are_the_shares_of_the_perturbation_that_are_planned():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2)).double()
+    network[1].weight.data = torch.stack([torch.zeros(12), torch.ones(12)]).double()
+    network[1].bias.data = torch.tensor([0.0, -6.0]).double()
+    seen = []
+    network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach().clone()))
+    # From far beyond the boundary, a thousandth from the image, the way is straight and is not over in so many steps.
+    images = torch.full((2, 1, 3, 4), 0.4999, dtype=torch.float64)
+    start = images + torch.tensor([0.5, 0.25]).view(2, 1, 1, 1)
+    polished(SIZES["l2"], network, images, torch.zeros(2, dtype=torch.int64), start, steps=40)
+    lengths = torch.stack([(points - images).flatten(1).norm(dim=1) for points in seen])
+    shares = (lengths[:-1] - lengths[1:]) / lengths[:-1]
+    planned = MOVES[0] * (MOVES[1] / MOVES[0]) ** (torch.arange(39)[:, None] / 40)
+    assert ((shares / planned).log().abs() < 0.1).all()
