@@ -33,7 +33,8 @@ class CarliniWagner(PenaltyAttack):
             half its range times tanh(w). Both move pixels that are exactly 0 or 1.
         initial_constant: c of the first run, positive; ``None`` for the multiplier of the network linearised at the
             clean image, which fits logits of any scale (the published code starts at 0.001).
-        abort_early: Whether a run ends once its objective has not improved by 0.01% within a tenth of the steps.
+        abort_early: Whether a run ends once its objective, in the second half of the steps, has not improved by 0.01%
+            within a tenth of them.
         polish_steps: Steps along the decision boundary from the best image, each solving the linearised problem
             exactly; 0 leaves them out, as the published code.
         norm: ``"L2"``; ``"L0"``: pixels are given back round by round, those that matter least first, each round a

@@ -29,7 +29,8 @@ class PenaltyAttack(Attack):
         binary_search_steps: Runs, each from the clean image with the next c.
         confidence: kappa, in logits.
         initial_constant: c of the first run, or ``None`` for that of the linearised network.
-        abort_early: Whether a run ends once its objective has not improved by 0.01% within a tenth of the steps.
+        abort_early: Whether a run ends once its objective, in the second half of the steps, has not improved by 0.01%
+            within a tenth of them.
         polish_steps: Steps along the decision boundary from the best image; 0 for the published algorithm.
         eps: Largest change of a value, or ``None``.
     """

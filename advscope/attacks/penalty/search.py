@@ -33,8 +33,8 @@ class Search:
     """Minimises c * hinge + size for every image, with a constant c, a schedule and an end of its own.
 
     An image goes through runs of a solver, each from the clean image with the next constant; a run ends after ``steps``
-    steps, or when the objective stalls. The image leaves the batch after its last run: the cost follows the images that
-    still need work, and what is found for one does not depend on the others.
+    steps, or when the objective stalls in their second half. The image leaves the batch after its last run: the cost
+    follows the images that still need work, and what is found for one does not depend on the others.
 
     Args:
         hinge: What the network says of the images.
@@ -111,7 +111,7 @@ class Search:
             best.update(solver.points, self.worth(perturbations), standing.reached)
             reached = reached | standing.reached
             objective = sizes + constants.current * standing.lacking.clamp(min=0)
-            # The clean image does not count: the first steps may well rise above it before they come to rest below.
+            # The clean image does not count: the first steps may well rise above it.
             lowest = torch.where(step == 0, torch.inf, lowest.minimum(objective))
             # A tie that goes to the label lacks nothing in logits, and is a failure.
             active = torch.where(standing.reached, 0, constants.current)
@@ -120,7 +120,8 @@ class Search:
             ended = step >= self.steps
             if self.abort_early:
                 due = step % window == 0
-                ended = ended | (due & (lowest > (1 - IMPROVEMENT) * checked))
+                late = step >= self.steps / 2
+                ended = ended | (due & late & (lowest > (1 - IMPROVEMENT) * checked))
                 checked, lowest = torch.where(due, lowest, checked), torch.where(due, torch.inf, lowest)
             if not ended.any():
                 continue

@@ -52,7 +52,8 @@ def searched(network, image, label, target, steps, runs, confidence, rate, const
             if success and value < least:
                 best, least = point, value
             reached = reached or success
-            lowest = min(lowest, value + constant * max(confidence - margin, 0))
+            if step:
+                lowest = min(lowest, value + constant * max(confidence - margin, 0))
             gradient = 2 * change - (0 if success else constant) * gradient
             first = 0.9 * first + 0.1 * gradient
             second = 0.999 * second + 0.001 * gradient**2
@@ -60,9 +61,9 @@ def searched(network, image, label, target, steps, runs, confidence, rate, const
             scale = (second / (1 - 0.999 ** (step + 1))).sqrt()
             point = (point - speed * torch.where(scale > 0, first / scale, 0)).clamp(0, 1)
             if abort and (step + 1) % max(steps // 10, 1) == 0:
-                if lowest > 0.9999 * checked:
+                if step + 1 >= steps / 2 and lowest > 0.9999 * checked:
                     break
-                checked = lowest
+                checked, lowest = lowest, math.inf
         if reached:
             upper = constant if upper is None else min(upper, constant)
         else:
@@ -144,12 +145,12 @@ def test_a_run_that_stalls_ends_early_only_on_request(attack, smooth):
     passes = {}
     for abort in (True, False):
         counting = Counting(network)
-        # A constant so small that nothing is worth a move: the objective stalls at once.
+        # A constant so small that nothing is worth a move: the objective stalls at once, and half the steps are taken.
         patient = type(attack)(**settings | {"abort_early": abort, "initial_constant": 1e-9})
         patient(counting, images, labels)
         passes[abort] = sum(counting.passes)
     assert passes[False] == 4 * (1 + 3 * 40 + 4)
-    assert passes[True] < 0.6 * passes[False]
+    assert 4 * (1 + 3 * 20 + 4) <= passes[True] < 0.7 * passes[False]
 
 
 def test_the_first_constant_is_the_multiplier_of_the_linearised_network(affine):
