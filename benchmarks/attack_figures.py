@@ -1,5 +1,6 @@
 """What the attack benchmark measures of the images that a way returned, and how it shows it."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -111,7 +112,23 @@ def to_markdown(title: str, outcomes: Mapping[str, Outcome], notes: Sequence[str
     lines += [*(f"- {note}" for note in notes), ""]
     lines += [f"Over the {int(every.sum())} images that all of these succeeded on:", ""]
     lines += [*_table(["way", *QUANTITIES], shared), ""]
+    first, *others = outcomes
+    paired = [
+        [name, *(show(ratio(outcomes[name], outcomes[first], quantity)) for quantity in QUANTITIES)] for name in others
+    ]
+    if paired:
+        lines += [f"Image by image over {first}, where both succeeded: the geometric mean of the ratios:", ""]
+        lines += [*_table(["way", *QUANTITIES], paired), ""]
     return "\n".join(lines)
+
+
+def ratio(outcome: Outcome, reference: Outcome, quantity: str) -> Estimate:
+    """Return the geometric mean of the ratios of a size, over the images on which both succeeded with some change."""
+    sizes, references = outcome.sizes[quantity].double(), reference.sizes[quantity].double()
+    chosen = outcome.success & reference.success & (sizes > 0) & (references > 0)
+    logarithms = _mean((sizes / references).log(), chosen)
+    value, low, high = (math.exp(part) for part in logarithms[:3])
+    return Estimate(value, low, high, logarithms.n, len(chosen) - logarithms.n)
 
 
 def show(estimate: Estimate) -> str:

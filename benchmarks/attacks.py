@@ -61,7 +61,11 @@ OURS: dict[str, dict[str, Way]] = {
         "advscope Structured": ours(lambda kappa: Structured(200, 4, kappa, cell_size=2)),
         "advscope Structured, 3 x 50": ours(lambda kappa: Structured(50, 3, kappa, cell_size=2, polish_steps=50)),
     },
-    "minimum": {},
+    "minimum": {
+        "advscope CarliniWagner": ours(lambda kappa: CarliniWagner(200, 9, kappa)),
+        "advscope ElasticNet": ours(lambda kappa: ElasticNet(200, 9, kappa, beta=0.01)),
+        "advscope Structured": ours(lambda kappa: Structured(200, 4, kappa, cell_size=2)),
+    },
     "pgd": {"advscope PGD, 8/255": ours(lambda _: PGD(8 / 255, 2 / 255, 20), confidence=False)},
 }
 """The library's ways, by family and name; each family's stand before the peers'."""

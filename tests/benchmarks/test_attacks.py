@@ -1,6 +1,7 @@
 """The attack benchmark: what it counts, whom it believes, and that each peer runs as it is called."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -105,12 +106,17 @@ def test_common_images_are_those_of_all_ways_but_the_ones_that_mostly_fail():
     assert asked == ["good", "half"]
     page = to_markdown("title", ways, ["a note"])
     assert "| good | 0.750 [0.301, 0.954] |" in page
-    own, shared = page.split("Over the 2 images that all of these succeeded on")
+    own, shared, paired = re.split("Over the 2 images that all of these succeeded on|Image by image over good", page)
     assert "2.000 [0.868, 3.132]" in own  # 1, 2, 3: mean 2, 1.96 / sqrt(3) on either side
     assert "1.500 [0.520, 2.480]" in shared  # 1, 2
     assert "| bad |" in own
     assert "| bad |" not in shared
     assert "- a note" in own
+    # 4 / 1 and 6 / 2: the root of 12. The third way has no image in common with the first, and no ratio.
+    half = math.exp(1.959963984540054 * math.log(4 / 3) / 2)
+    low, high = math.sqrt(12) / half, math.sqrt(12) * half
+    assert f"{math.sqrt(12):.3f} [{low:.3f}, {high:.3f}]" in paired
+    assert "| bad | - [-, -]" in paired
     every, asked = common({"bad": ways["bad"]})
     assert (int(every.sum()), asked) == (0, [])
     assert "Over the 0 images" in to_markdown("title", {"bad": ways["bad"]}, [])
