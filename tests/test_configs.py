@@ -213,10 +213,6 @@ def test_refined_attacks_and_the_smallest_budget_run_from_a_config(tiny_run, tmp
     assert all(f"test/{name}/robust_accuracy" in figures for name in attacks)
     assert all(f"test/{name}/is/score_clean" in figures for name in attacks)
     # The perturbation lies in the region that the score is taken in.
-    print(
-        "INSIDE",
-        {k: (figures[f"test/{k}/is/score_clean"]["value"], figures[f"test/{k}/is/score_clean"]["n"]) for k in attacks},
-    )
     inside = figures["test/pixels/is/score_clean"]
     assert inside["n"] > 0
     assert inside["value"] == pytest.approx(1)
