@@ -67,10 +67,10 @@ def highest(network, image, target):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("confidence", "targeted"), [(0.0, False), (5.0, True)])
 def test_success_is_the_margin_that_is_asked_for(kind, confidence, targeted, smooth):
-    network, images, labels = smooth(count=6)
+    network, images, labels = smooth(count=5)
     labels[2] = (labels[2] + 1) % 5
     targets = (labels + 2) % 5 if targeted else None
-    attack = made(kind, confidence=confidence, steps=80)
+    attack = made(kind, confidence=confidence, steps=60)
     found = attack(network, images, labels, targets)
     clean, margins = margin(network(images), labels, targets), margin(network(found), labels, targets)
     done = clean >= confidence if confidence else clean > 0
