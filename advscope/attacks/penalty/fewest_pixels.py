@@ -31,11 +31,11 @@ def fewest_pixels(hinge: Hinge, box: Box, attack: Callable[[Hinge, Box], Tensor]
     """
     results = box.images.clone()
     rows = torch.arange(len(results), device=results.device)
-    allowed = (box.upper > box.lower).any(1, keepdim=True)
     shares = torch.full((len(results),), SHARE, dtype=results.dtype, device=results.device)
     succeeded = torch.zeros(len(results), dtype=torch.bool, device=results.device)
     # Pixels that the round may change, and how many the success before had beyond them.
-    left, given_back = allowed, torch.zeros(len(results), dtype=torch.int64, device=results.device)
+    left = torch.ones_like(results[:, :1], dtype=torch.bool)
+    given_back = torch.zeros(len(results), dtype=torch.int64, device=results.device)
     while len(rows):
         inner, within = hinge.rows(rows), box.rows(rows)
         tried = Box(
@@ -45,11 +45,9 @@ def fewest_pixels(hinge: Hinge, box: Box, attack: Callable[[Hinge, Box], Tensor]
         )
         found = attack(inner, tried)
         standing = inner.at(found)
-        first = ~succeeded[rows] & (shares[rows] == SHARE)
-        results[rows] = torch.where(spread(standing.reached | first), found, results[rows])
-        allowed[rows] = torch.where(spread(standing.reached), left, allowed[rows])
+        results[rows] = torch.where(spread(standing.reached | ~succeeded[rows]), found, results[rows])
         shares[rows] = torch.where(standing.reached, shares[rows], shares[rows] / 2)
-        # An image that no round has succeeded on has nothing to give back.
+        # An image on which the first round fails has nothing to give back.
         succeeded[rows] |= standing.reached
         # Where one pixel was too many no smaller share gives back fewer: the next round would be the same.
         rows = rows[succeeded[rows] & (shares[rows] >= LEAST_SHARE) & (standing.reached | (given_back > 1))]
@@ -57,7 +55,7 @@ def fewest_pixels(hinge: Hinge, box: Box, attack: Callable[[Hinge, Box], Tensor]
             inner, within = hinge.rows(rows), box.rows(rows)
             changes = results[rows] - within.images
             owed = (changes.abs() * inner.at(results[rows]).gradients.abs()).sum(1, keepdim=True)
-            owed = owed.masked_fill(~changes.any(1, keepdim=True) | ~allowed[rows], -torch.inf)
+            owed = owed.masked_fill(~changes.any(1, keepdim=True), -torch.inf)
             left, given_back = _without_least(owed, shares[rows])
             # The last changed pixel is not given back: the clean image is known to fail.
             several = left.flatten(1).any(1)
