@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from advscope.batch import AttackedBatch
 from advscope.explainers import CAM, Explainer
 from advscope.measures import InterpretabilityScore, interpretability_score
+from advscope.measures.salient_mask import check_quantile
 from callbacks.batch_monitor import BatchMonitor
 
 
@@ -20,6 +21,9 @@ class InterpretabilityMonitor(BatchMonitor):
         every_n_epochs: As for :class:`~callbacks.BatchMonitor`.
         max_images: As for :class:`~callbacks.BatchMonitor`.
         examples: As for :class:`~callbacks.BatchMonitor`.
+
+    Raises:
+        ValueError: If the quantile is not allowed.
     """
 
     measure = "is"
@@ -33,6 +37,8 @@ class InterpretabilityMonitor(BatchMonitor):
         examples: int = 6,
     ) -> None:
         super().__init__(every_n_epochs, max_images, examples)
+        # Asked now: the attacks that run before the first batch is measured may take hours.
+        check_quantile(quantile)
         self.explainer = explainer or CAM()
         self.quantile = quantile
 

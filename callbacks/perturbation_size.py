@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from advscope.batch import AttackedBatch
-from advscope.measures import PerturbationSizes, perturbation_size
+from advscope.measures import PerturbationSizes, grid_cells, perturbation_size
+from advscope.measures.perturbation_size import check_threshold
 from callbacks.batch_monitor import BatchMonitor
 
 
@@ -19,6 +20,9 @@ class PerturbationSizeMonitor(BatchMonitor):
         threshold: What counts as changed, in image units.
         every_n_epochs: As for :class:`~callbacks.BatchMonitor`.
         max_images: As for :class:`~callbacks.BatchMonitor`.
+
+    Raises:
+        ValueError: If the cells or the threshold are not allowed.
     """
 
     measure = "size"
@@ -32,6 +36,9 @@ class PerturbationSizeMonitor(BatchMonitor):
         max_images: int | None = None,
     ) -> None:
         super().__init__(every_n_epochs, max_images)
+        # Asked now: the attacks that run before the first batch is measured may take hours.
+        grid_cells(1, 1, cell_size, stride)
+        check_threshold(threshold)
         self.cell_size = cell_size
         self.stride = stride
         self.threshold = threshold

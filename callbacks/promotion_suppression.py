@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from advscope.batch import AttackedBatch
-from advscope.measures import CellEffects, PromotionSuppression, promotion_suppression, significant
+from advscope.measures import CellEffects, PromotionSuppression, grid_cells, promotion_suppression, significant
+from advscope.measures.promotion_suppression import check_passes
 from callbacks.batch_monitor import BatchMonitor
 
 
@@ -20,6 +21,9 @@ class PromotionSuppressionMonitor(BatchMonitor):
         every_n_epochs: As for :class:`~callbacks.BatchMonitor`.
         max_images: As for :class:`~callbacks.BatchMonitor`.
         examples: As for :class:`~callbacks.BatchMonitor`.
+
+    Raises:
+        ValueError: If the cells, the floor or the chunk size are not allowed.
     """
 
     measure = "psr"
@@ -35,6 +39,9 @@ class PromotionSuppressionMonitor(BatchMonitor):
         examples: int = 6,
     ) -> None:
         super().__init__(every_n_epochs, max_images, examples)
+        # Asked now: the attacks that run before the first batch is measured may take hours.
+        grid_cells(1, 1, cell_size, stride)
+        check_passes(floor, chunk_size)
         self.cell_size = cell_size
         self.stride = stride
         self.floor = floor

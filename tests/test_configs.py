@@ -17,6 +17,7 @@ from datamodules.concept_shapes import export_broden
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 OVERLAYS = sorted((ROOT / "configs" / "evaluation").glob("*.yaml"))
+PAIRS = [overlay.stem for overlay in OVERLAYS if overlay.with_stem(f"{overlay.stem}_fast") in OVERLAYS]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,10 @@ def shortened(settings):
     return short
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+# Of an overlay and its fast one the latter: the former is the same with fewer settings (see the test below).
+@pytest.mark.parametrize(
+    "overlay", [overlay for overlay in OVERLAYS if overlay.stem not in PAIRS], ids=lambda path: path.stem
+)
 def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
     arguments = ["--run", str(tiny_run), "--config", str(overlay), "--wandb=off", "--data.init_args.test=6"]
     if overlay.stem == "autoattack":
@@ -159,7 +163,11 @@ def check_the_papers_attacks(summary, *, refined):
     assert all(figures[f"test/{name}/cost/backward_passes"]["value"] > 0 for name in ("cw", "ead", "str"))
 
 
-@pytest.mark.parametrize("name", ["paper_attacks_32", "paper_attacks_224", "refined_attacks_32"])
+def test_overlays_that_take_long_have_a_fast_one():
+    assert PAIRS == ["paper_attacks_224", "paper_attacks_32", "refined_attacks_32"]
+
+
+@pytest.mark.parametrize("name", PAIRS)
 def test_a_fast_overlay_differs_in_effort_alone(name):
     effort = {"steps", "binary_search_steps", "polish_steps", "highest", "micro_batch"}
 
@@ -171,6 +179,8 @@ def test_a_fast_overlay_differs_in_effort_alone(name):
     whole, fast = (yaml.safe_load((OVERLAYS[0].parent / f"{name}{end}.yaml").read_text()) for end in ("", "_fast"))
     assert whole != fast
     assert essence(whole) == essence(fast)
+    # The other one has the attacks' own effort, whose settings are tested with them.
+    assert essence(whole) == whole
 
 
 def test_refined_attacks_and_the_smallest_budget_run_from_a_config(tiny_run, tmp_path):
@@ -213,10 +223,6 @@ def test_refined_attacks_and_the_smallest_budget_run_from_a_config(tiny_run, tmp
     assert all(f"test/{name}/robust_accuracy" in figures for name in attacks)
     assert all(f"test/{name}/is/score_clean" in figures for name in attacks)
     # The perturbation lies in the region that the score is taken in.
-    print(
-        "INSIDE",
-        {k: (figures[f"test/{k}/is/score_clean"]["value"], figures[f"test/{k}/is/score_clean"]["n"]) for k in attacks},
-    )
     inside = figures["test/pixels/is/score_clean"]
     assert inside["n"] > 0
     assert inside["value"] == pytest.approx(1)

@@ -61,6 +61,8 @@ class Attack(Value, ABC):
         Raises:
             ValueError: If an argument is not as said here, or the network does not return logits.
         """
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"network must be a torch.nn.Module, got a {type(network).__name__}: wrap it in one")
         check_images(images)
         count = len(images)
         if isinstance(draw, bool) or not isinstance(draw, int):

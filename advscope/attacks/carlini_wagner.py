@@ -72,7 +72,7 @@ class CarliniWagner(PenaltyAttack):
         if self.norm == "L0":
             return fewest_pixels(hinge, box, super().minimise)
         if self.norm == "Linf":
-            return smallest_largest_change(hinge, box, self.steps)
+            return smallest_largest_change(hinge, box, self.steps, type(self).__name__)
         return super().minimise(hinge, box)
 
     def size(self) -> Size:

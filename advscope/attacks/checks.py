@@ -10,6 +10,8 @@ def check_images(images: Tensor) -> None:
     Raises:
         ValueError: If they are not, or some value is nan.
     """
+    if not isinstance(images, Tensor):
+        raise ValueError(f"images must be a tensor (N, C, H, W), got a {type(images).__name__}")
     if not images.is_floating_point():
         raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}: convert (uint8: divide by 255)")
     if images.ndim != 4:
@@ -34,6 +36,8 @@ def check_integers(name: str, values: Tensor, count: int) -> None:
     Raises:
         ValueError: If the type or the shape is another one.
     """
+    if not isinstance(values, Tensor):
+        raise ValueError(f"{name} must be an int64 tensor of shape ({count},), got a {type(values).__name__}")
     if values.dtype != torch.int64 or values.shape != (count,):
         given = f"{values.dtype} of shape {tuple(values.shape)}"
         raise ValueError(f"{name} must be int64 of shape ({count},), one per image, got {given}")

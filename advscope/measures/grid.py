@@ -21,7 +21,7 @@ def grid_cells(height: int, width: int, cell_size: int, stride: int | None = Non
         ``(top, left, bottom, right)`` of each cell, int64 ``(m, 4)``; bottom and right are the first pixels outside.
 
     Raises:
-        ValueError: If ``cell_size`` is not positive, or ``stride`` is not in 1 ... ``cell_size``.
+        ValueError: If ``cell_size`` is not a positive whole number, or ``stride`` is not one in 1 ... ``cell_size``.
 
     Example:
         >>> grid_cells(2, 5, cell_size=2).tolist()
@@ -104,6 +104,9 @@ def cell_mask(chosen: Tensor, cells: Tensor, height: int, width: int) -> Tensor:
 
 
 def _checked_stride(cell_size: int, stride: int | None) -> int:
+    for name, value in (("cell_size", cell_size), ("stride", stride)):
+        if isinstance(value, bool) or not isinstance(value, int | None):
+            raise ValueError(f"{name} must be a whole number, got {value!r}")
     if cell_size < 1:
         raise ValueError(f"cell_size must be at least 1, got {cell_size}")
     step = cell_size if stride is None else stride

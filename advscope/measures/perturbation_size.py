@@ -71,9 +71,7 @@ def perturbation_size(
         {'l0': 3.0, 'l1': 0.8, 'l2': 0.51, 'linf': 0.4, 'group': 0.6, 'active_cells': 2.0}
     """
     check_pair(images, adversarials)
-    # Written so that nan is refused, too.
-    if not threshold > 0:
-        raise ValueError(f"threshold must be positive, got {threshold}")
+    check_threshold(threshold)
     perturbations = adversarials.detach().double() - images.detach().double()
     norms, highest = cell_norms(perturbations, cell_size, stride)
     magnitudes = perturbations.flatten(1).abs()
@@ -88,6 +86,17 @@ def perturbation_size(
     )
     # Counts would take nan for unchanged.
     return PerturbationSize(*(values.masked_fill(invalid, torch.nan) for values in sizes))
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise unless a threshold is a positive number.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    # Written so that nan is refused, too.
+    if not isinstance(threshold, int | float) or not threshold > 0:
+        raise ValueError(f"threshold must be positive, got {threshold!r}")
 
 
 class PerturbationSizes(ImageMeans):

@@ -123,10 +123,10 @@ def check_passes(floor: float | None, chunk_size: int) -> None:
     Raises:
         ValueError: If one of them is not.
     """
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
-    if floor is not None and not (floor > 0 and math.isfinite(floor)):
-        raise ValueError(f"floor must be positive and finite, or None for a share of the logits' range, got {floor}")
+    if not isinstance(chunk_size, int) or chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, got {chunk_size!r}")
+    if floor is not None and not (isinstance(floor, int | float) and 0 < floor < math.inf):
+        raise ValueError(f"floor must be positive and finite, or None for a share of the logits' range, got {floor!r}")
 
 
 class PromotionSuppression(ImageMeans):

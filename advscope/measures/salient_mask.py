@@ -50,5 +50,5 @@ def check_quantile(quantile: float) -> None:
     Raises:
         ValueError: If it is not.
     """
-    if not 0 <= quantile < 1:
-        raise ValueError(f"quantile must be in [0, 1), got {quantile}")
+    if not isinstance(quantile, int | float) or not 0 <= quantile < 1:
+        raise ValueError(f"quantile must be in [0, 1), got {quantile!r}")

@@ -31,7 +31,8 @@ class SalientPixels(Region):
     """
 
     def __init__(self, explainer: Callable[..., Any], quantile: float = 0.7) -> None:
-        if not callable(explainer):
+        # A class is callable, too, and would fail after the attack has run.
+        if not callable(explainer) or isinstance(explainer, type):
             raise ValueError(f"explainer must be callable, such as advscope.explainers.CAM(), got {explainer!r}")
         check_quantile(quantile)
         self.explainer = explainer

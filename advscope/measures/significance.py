@@ -39,8 +39,8 @@ def significant(scores: Tensor, reading: Literal["cumulative", "count"] = "cumul
     """
     if scores.ndim != 2 or scores.shape[1] == 0:
         raise ValueError(f"scores must be (N, cells) with at least one cell, got {tuple(scores.shape)}")
-    if not 0 < share < 1:
-        raise ValueError(f"share must be in (0, 1), got {share}")
+    if not isinstance(share, int | float) or not 0 < share < 1:
+        raise ValueError(f"share must be in (0, 1), got {share!r}")
     if reading not in ("cumulative", "count"):
         raise ValueError(f"reading must be 'cumulative' or 'count', got {reading!r}")
     ascending = scores.double().sort(1).values

@@ -305,6 +305,9 @@ IMAGES, LABELS = torch.full((2, 3, 4, 4), 0.5), torch.tensor([0, 1])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"network": lambda images: images}, "network must be a torch.nn.Module, got a function"),
+        ({"images": IMAGES.numpy()}, r"images must be a tensor \(N, C, H, W\), got a ndarray"),
+        ({"labels": [0, 1]}, r"labels must be an int64 tensor of shape \(2,\), got a list"),
         ({"images": IMAGES.byte()}, r"images must be floating point in \[0, 1\], got torch.uint8"),
         ({"images": IMAGES[0]}, r"images must be \(N, C, H, W\), got shape \(3, 4, 4\)"),
         ({"images": IMAGES + 0.6}, r"images must be in \[0, 1\], got values in \[1.1, 1.1\]"),

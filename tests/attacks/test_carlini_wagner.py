@@ -88,7 +88,7 @@ def test_bad_settings_are_named(settings, message):
 def test_settings_are_those_given():
     given = {
         "steps": 7, "binary_search_steps": 2, "confidence": 1.5, "learning_rate": 0.25, "variable": "tanh",
-        "initial_constant": 0.5, "abort_early": False, "polish_steps": 3,
+        "initial_constant": 0.5, "abort_early": False, "polish_steps": 3, "norm": "Linf",
     }  # fmt: skip
     assert CarliniWagner(**given).settings() == {"class": "CarliniWagner"} | given
     assert CarliniWagner(**given) == CarliniWagner(**given) != CarliniWagner()

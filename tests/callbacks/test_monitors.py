@@ -78,6 +78,21 @@ def test_settings_that_are_not_allowed_are_named(monitor):
         monitor(max_images=0)
 
 
+@pytest.mark.parametrize(
+    ("monitor", "settings", "message"),
+    [
+        (PerturbationSizeMonitor, {"cell_size": 2, "stride": 3}, "stride must be in 1 ... cell_size = 2, got 3"),
+        (PerturbationSizeMonitor, {"threshold": 0.0}, "threshold must be positive, got 0.0"),
+        (PromotionSuppressionMonitor, {"cell_size": 0}, "cell_size must be at least 1, got 0"),
+        (PromotionSuppressionMonitor, {"floor": 0.0}, "floor must be positive and finite"),
+        (InterpretabilityMonitor, {"quantile": 1.0}, r"quantile must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_settings_of_a_measure_are_refused_before_any_attack(monitor, settings, message):
+    with pytest.raises(ValueError, match=message):
+        monitor(**settings)
+
+
 def test_two_processes_give_the_figures_of_one(tiny_run, tiny_results):
     arguments = ["--run", str(tiny_run), "--name", "two", "--wandb=off", "--trainer.enable_progress_bar=false"]
     arguments += ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]

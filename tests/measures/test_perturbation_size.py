@@ -159,6 +159,7 @@ def test_without_an_eligible_image_the_success_rate_is_undefined():
         ({"cell_size": 0}, "cell_size must be at least 1, got 0"),
         ({"stride": 3}, r"stride must be in 1 ... cell_size = 2, got 3"),
         ({"threshold": 0.0}, "threshold must be positive, got 0.0"),
+        ({"threshold": "small"}, "threshold must be positive, got 'small'"),
         ({"threshold": math.nan}, "threshold must be positive, got nan"),
     ],
 )

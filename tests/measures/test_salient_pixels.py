@@ -65,6 +65,10 @@ def test_only_the_order_of_the_values_matters():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="explainer must be callable, such as advscope"):
         SalientPixels("CAM")
+    with pytest.raises(ValueError, match=r"explainer must be callable, such as .*, got <class"):
+        SalientPixels(CAM)
+    with pytest.raises(ValueError, match=r"quantile must be in \[0, 1\), got '0.7'"):
+        SalientPixels(CAM(), quantile="0.7")
     with pytest.raises(ValueError, match=r"quantile must be in \[0, 1\), got 1.0"):
         SalientPixels(CAM(), quantile=1.0)
     with pytest.raises(ValueError, match=r"heatmaps must be float \(N, H, W\), got torch.int64 \(4, 5, 6\)"):

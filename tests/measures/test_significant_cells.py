@@ -103,6 +103,10 @@ def test_regions_are_values():
     ("settings", "message"),
     [
         ({"cell_size": 0}, "cell_size must be at least 1, got 0"),
+        ({"cell_size": "4"}, "cell_size must be a whole number, got '4'"),
+        ({"cell_size": 4, "stride": 1.5}, "stride must be a whole number, got 1.5"),
+        ({"cell_size": 4, "share": "0.7"}, r"share must be in \(0, 1\), got '0.7'"),
+        ({"cell_size": 4, "floor": "a"}, "floor must be positive and finite, or None .* got 'a'"),
         ({"cell_size": 4, "stride": 5}, "stride must be in 1 ... cell_size = 4, got 5"),
         ({"cell_size": 4, "share": 1.0}, r"share must be in \(0, 1\), got 1.0"),
         ({"cell_size": 4, "reading": "sum"}, "reading must be 'cumulative' or 'count', got 'sum'"),

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from advscope.attacks.base import Attack
@@ -82,7 +83,10 @@ class PenaltyAttack(Attack):
     ) -> Tensor:
         """Return the smallest successes, else the last images; see :meth:`Attack.perturb`."""
         self.check(images)
-        return self.minimise(Hinge(network, labels, targets, self.confidence), Box.around(images, self.eps, mask))
+        # Constants and counts of steps are out of the range of 16 bits: there the network alone works in them.
+        wide = images.to(torch.promote_types(images.dtype, torch.float32))
+        hinge = Hinge(network, labels, targets, self.confidence, images.dtype)
+        return self.minimise(hinge, Box.around(wide, self.eps, mask)).to(images.dtype)
 
     def minimise(self, hinge: Hinge, box: Box) -> Tensor:
         """Return the best successes in a box, else the last images, ``(N, C, H, W)``."""

@@ -21,7 +21,8 @@ def fewest_pixels(hinge: Hinge, box: Box, attack: Callable[[Hinge, Box], Tensor]
 
     A round runs an l2 attack on the pixels that are left. Where it succeeds, the changed pixels of the least
     :math:`\sum_c |\delta_c| \, |\nabla_c m|`, an estimate of what the margin owes them, are given back; where it fails,
-    the last success is taken up again and fewer are given back. Each image has rounds of its own.
+    the last success is taken up again and fewer are given back, until a single one or 3% was too many. Each image has
+    rounds of its own.
 
     Args:
         hinge: What the network says of the images.
@@ -30,40 +31,40 @@ def fewest_pixels(hinge: Hinge, box: Box, attack: Callable[[Hinge, Box], Tensor]
     """
     results = box.images.clone()
     rows = torch.arange(len(results), device=results.device)
-    allowed = (box.upper > box.lower).any(1, keepdim=True)
     shares = torch.full((len(results),), SHARE, dtype=results.dtype, device=results.device)
     succeeded = torch.zeros(len(results), dtype=torch.bool, device=results.device)
-    given_back = allowed
+    # Pixels that the round may change, and how many the success before had beyond them.
+    left = torch.ones_like(results[:, :1], dtype=torch.bool)
+    given_back = torch.zeros(len(results), dtype=torch.int64, device=results.device)
     while len(rows):
         inner, within = hinge.rows(rows), box.rows(rows)
         tried = Box(
             within.images,
-            torch.where(given_back, within.lower, within.images),
-            torch.where(given_back, within.upper, within.images),
+            torch.where(left, within.lower, within.images),
+            torch.where(left, within.upper, within.images),
         )
         found = attack(inner, tried)
         standing = inner.at(found)
-        first = ~succeeded[rows] & (shares[rows] == SHARE)
-        results[rows] = torch.where(spread(standing.reached | first), found, results[rows])
-        allowed[rows] = torch.where(spread(standing.reached), given_back, allowed[rows])
+        results[rows] = torch.where(spread(standing.reached | ~succeeded[rows]), found, results[rows])
         shares[rows] = torch.where(standing.reached, shares[rows], shares[rows] / 2)
-        # An image that no round has succeeded on has nothing to give back.
+        # An image on which the first round fails has nothing to give back.
         succeeded[rows] |= standing.reached
-        left = succeeded[rows] & (shares[rows] >= LEAST_SHARE)
-        rows = rows[left]
+        # Where one pixel was too many no smaller share gives back fewer: the next round would be the same.
+        rows = rows[succeeded[rows] & (shares[rows] >= LEAST_SHARE) & (standing.reached | (given_back > 1))]
         if len(rows):
             inner, within = hinge.rows(rows), box.rows(rows)
             changes = results[rows] - within.images
             owed = (changes.abs() * inner.at(results[rows]).gradients.abs()).sum(1, keepdim=True)
-            owed = owed.masked_fill(~changes.any(1, keepdim=True) | ~allowed[rows], -torch.inf)
-            keeping, changed = _without_least(owed, shares[rows])
-            given_back = keeping
-            rows, given_back = rows[changed], given_back[changed]
+            owed = owed.masked_fill(~changes.any(1, keepdim=True), -torch.inf)
+            left, given_back = _without_least(owed, shares[rows])
+            # The last changed pixel is not given back: the clean image is known to fail.
+            several = left.flatten(1).any(1)
+            rows, left, given_back = rows[several], left[several], given_back[several]
     return results
 
 
 def _without_least(owed: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pixels without a share of the least ones among the finite, at least one, and whether any is left.
+    """Return the pixels that stay without a share of the least finite ones, at least one, and how many were left out.
 
     Args:
         owed: A value for each pixel, minus infinity for those that are out already, ``(N, 1, H, W)``.
@@ -71,7 +72,7 @@ def _without_least(owed: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     """
     values = owed.flatten(1)
     finite = values.isfinite().sum(1)
-    out = (values.shape[1] - finite) + (shares * finite).floor().clamp(min=1).long()
+    least = (shares * finite).floor().clamp(min=1).long()
     # A stable sort: ties go by place, whatever the batch.
     ranks = values.argsort(stable=True, dim=1).argsort(stable=True, dim=1)
-    return (ranks >= out[:, None]).view(owed.shape), finite > 1
+    return (ranks >= (values.shape[1] - finite + least)[:, None]).view(owed.shape), least

@@ -29,13 +29,23 @@ class Hinge:
         labels: Classes to get away from, ``(N,)``.
         targets: Classes to reach, ``(N,)``, or ``None``.
         confidence: kappa, in logits.
+        dtype: Type that the network is given images in, or ``None`` for that of the points. Points are judged as they
+            are when rounded to it.
     """
 
-    def __init__(self, network: nn.Module, labels: Tensor, targets: Tensor | None, confidence: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        labels: Tensor,
+        targets: Tensor | None,
+        confidence: float,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.network = network
         self.labels = labels
         self.targets = targets
         self.confidence = confidence
+        self.dtype = dtype
 
     def at(self, points: Tensor) -> Standing:
         """Return where images ``(N, C, H, W)`` stand, by one forward and one backward pass.
@@ -44,7 +54,7 @@ class Hinge:
             ValueError: If the logits have no gradient towards the images.
         """
         points = points.detach().requires_grad_()
-        logits = self.network(points)
+        logits = self.network(points if self.dtype is None else points.to(self.dtype))
         margins = margin(logits, self.labels, self.targets)
         if not margins.requires_grad:
             raise ValueError("the network's logits have no gradient towards the images: take no_grad and detach out")
@@ -60,4 +70,4 @@ class Hinge:
     def rows(self, rows: Tensor) -> "Hinge":
         """Return the hinge of some of the images."""
         targets = None if self.targets is None else self.targets[rows]
-        return Hinge(self.network, self.labels[rows], targets, self.confidence)
+        return Hinge(self.network, self.labels[rows], targets, self.confidence, self.dtype)

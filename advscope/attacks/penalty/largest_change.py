@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from advscope.attacks.penalty.adam import adam_move, adam_schedule
 from advscope.attacks.penalty.best import Best
@@ -22,7 +23,7 @@ WIDEST = 0.1
 """The learning rate grows with the bound up to this one."""
 
 
-def smallest_largest_change(hinge: Hinge, box: Box, steps: int) -> Tensor:
+def smallest_largest_change(hinge: Hinge, box: Box, steps: int, name: str) -> Tensor:
     """Return images whose largest change is small, ``(N, C, H, W)``; the last images where none succeeds.
 
     Adam climbs the margin within a bound on the change of each value, which is held by clipping. A success lowers the
@@ -33,7 +34,15 @@ def smallest_largest_change(hinge: Hinge, box: Box, steps: int) -> Tensor:
         hinge: What the network says of the images.
         box: The images and their bounds.
         steps: Steps that an image is given for each bound.
+        name: What the progress bar says.
     """
+    # Shown after five seconds, in a terminal alone.
+    with tqdm(total=len(box.images), desc=name, unit="image", delay=5, disable=None, leave=False) as bar:
+        return _climb(hinge, box, steps, bar)
+
+
+def _climb(hinge: Hinge, box: Box, steps: int, bar: "tqdm[None]") -> Tensor:
+    """Return what :func:`smallest_largest_change` promises, and say on the way how many images are done."""
     results = box.images.clone()
     places = torch.arange(len(results), device=results.device)
     best, points = Best(box.images), box.images
@@ -52,6 +61,7 @@ def smallest_largest_change(hinge: Hinge, box: Box, steps: int) -> Tensor:
         # An image that never succeeded has no bound to come back to.
         done = failed & ((factors > LAST_FACTOR) | best.worths.isinf()) | (best.worths == 0)
         if done.any():
+            bar.update(int(done.sum()))
             fallback = spread(best.worths[done].isinf())
             results[places[done]] = torch.where(fallback, points[done], best.images[done])
             rest = (~done).nonzero().flatten()

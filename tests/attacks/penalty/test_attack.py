@@ -41,7 +41,7 @@ def made(kind, **settings):
 def test_with_enough_steps_every_image_gives_way(kind, confidence, targeted, smooth):
     network, images, labels = smooth(count=3)
     targets = (labels + 2) % 5 if targeted else None
-    attack = made(kind, steps=400, binary_search_steps=9, confidence=confidence, polish_steps=0)
+    attack = made(kind, steps=250, binary_search_steps=5, confidence=confidence, polish_steps=0)
     found = attack(network, images, labels, targets)
     margins = margin(network(found), labels, targets)
     assert (margins >= confidence).all()
@@ -65,12 +65,12 @@ def highest(network, image, target):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("confidence", "targeted"), [(0.0, False), (1.0, True), (5.0, True)])
+@pytest.mark.parametrize(("confidence", "targeted"), [(0.0, False), (5.0, True)])
 def test_success_is_the_margin_that_is_asked_for(kind, confidence, targeted, smooth):
-    network, images, labels = smooth(count=6)
+    network, images, labels = smooth(count=5)
     labels[2] = (labels[2] + 1) % 5
     targets = (labels + 2) % 5 if targeted else None
-    attack = made(kind, confidence=confidence, steps=80)
+    attack = made(kind, confidence=confidence, steps=60)
     found = attack(network, images, labels, targets)
     clean, margins = margin(network(images), labels, targets), margin(network(found), labels, targets)
     done = clean >= confidence if confidence else clean > 0
@@ -88,15 +88,35 @@ def test_success_is_the_margin_that_is_asked_for(kind, confidence, targeted, smo
 def test_does_not_depend_on_the_batch(kind, smooth):
     network, images, labels = smooth(count=6)
     mask = torch.rand(6, 1, 5, 5, generator=torch.Generator().manual_seed(0)) < 0.8
-    for targets in (None, (labels + 1) % 5):
+    targets = (labels + 1) % 5
 
-        def run(rows, targets=targets):
-            aims = None if targets is None else targets[rows]
-            return made(kind)(network, images[rows], labels[rows], aims, mask=mask[rows])
+    def run(rows):
+        return made(kind, steps=20)(network, images[rows], labels[rows], targets[rows], mask=mask[rows])
 
-        whole = run(list(range(6)))
-        for rows in ([3], [5, 4, 4, 2, 0]):
-            torch.testing.assert_close(run(rows), whole[rows], rtol=0, atol=1e-6)
+    whole = run(list(range(6)))
+    for rows in ([3], [5, 4, 4, 2, 0]):
+        torch.testing.assert_close(run(rows), whole[rows], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "norm", "steps"),
+    # More steps than bfloat16 can count.
+    [
+        (torch.float16, "L2", 30),
+        (torch.bfloat16, "L2", 300),
+        (torch.bfloat16, "Linf", 300),
+        (torch.float16, "L0", 10),
+    ],
+)
+def test_in_16_bits_only_the_network_is_coarse(dtype, norm, steps, smooth):
+    network, images, labels = smooth(count=2)
+    attack = CarliniWagner(steps, 1, confidence=3, polish_steps=8, norm=norm)
+    exact = attack(network.float(), images.float(), labels) - images
+    found = attack(network.to(dtype), images.to(dtype), labels)
+    assert found.dtype == dtype
+    assert (margin(network(found), labels) >= 3).all()
+    largest = (found.double() - images.to(dtype)).abs().flatten(1).amax(1)
+    torch.testing.assert_close(largest, exact.abs().flatten(1).amax(1), rtol=0.1, atol=0.0)
 
 
 class Transformed(nn.Module):
@@ -115,9 +135,8 @@ def test_does_not_depend_on_the_logits_level(kind, smooth):
     network, images, labels = smooth(count=5)
     plain = made(kind, confidence=0.5)(network, images, labels)
     assert (margin(network(plain), labels) >= 0.5).all()
-    for shift in (-100.0, 100.0):
-        shifted = made(kind, confidence=0.5)(Transformed(network, shift=shift), images, labels)
-        torch.testing.assert_close(shifted, plain, rtol=0, atol=1e-6)
+    shifted = made(kind, confidence=0.5)(Transformed(network, shift=-100.0), images, labels)
+    torch.testing.assert_close(shifted, plain, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", MAIN)
@@ -151,7 +170,7 @@ def test_an_unreachable_goal_ends_in_something_valid(kind, smooth):
             nothing = images.sum((1, 2, 3)) * 0
             return torch.stack([nothing + 3, nothing], dim=1)
 
-    attack, labels = made(kind), torch.zeros(3, dtype=torch.int64)
+    attack, labels = made(kind, steps=20), torch.zeros(3, dtype=torch.int64)
     images = torch.rand(3, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     assert torch.equal(attack(Indifferent(), images, labels), images)
     network, images, labels = smooth(count=4)
@@ -161,7 +180,7 @@ def test_an_unreachable_goal_ends_in_something_valid(kind, smooth):
     assert torch.equal(found[:3], images[:3])
     assert network(found[3:]).argmax(1) != labels[3]
     # A margin that no image has: the last image is returned, in range.
-    impossible = made(kind, confidence=1e6, polish_steps=5)(network, images, labels)
+    impossible = made(kind, confidence=1e6, steps=10)(network, images, labels)
     assert impossible.isfinite().all()
     assert impossible.min() >= 0
     assert impossible.max() <= 1
@@ -223,23 +242,23 @@ class Colours(nn.Module):
 def colourful(device="cpu"):
     """Return a micro-batched network and images, easy and hard ones, and some that are fooled already."""
     network = MicroBatched(Colours().eval(), size=8).to(device)
-    images = torch.rand(20, 3, 7, 7, generator=torch.Generator().manual_seed(2)).to(device)
+    images = torch.rand(11, 3, 7, 7, generator=torch.Generator().manual_seed(2)).to(device)
     labels = network(images).argmax(1)
-    labels[[5, 11]] = (labels[[5, 11]] + 1) % 6
+    labels[[5, 9]] = (labels[[5, 9]] + 1) % 6
     return network, images, labels
 
 
 def assert_bit_identical(kind, device="cpu"):
     network, images, labels = colourful(device)
-    attack = made(kind)
+    attack = made(kind, steps=20)
 
     def run(rows):
         rows = torch.tensor(rows, device=device)
         return attack(network, images[rows], labels[rows])
 
-    whole = run(list(range(20)))
-    assert (network(whole).argmax(1) != labels).sum() >= 18
-    for rows in ([19], [7, 5, 12], list(range(19, -1, -1))):
+    whole = run(list(range(11)))
+    assert (network(whole).argmax(1) != labels).sum() >= 9
+    for rows in ([10], [7, 5, 9], list(range(10, -1, -1))):
         assert torch.equal(run(rows), whole[torch.tensor(rows, device=device)])
 
 

@@ -6,7 +6,9 @@ from torch import nn
 
 from advscope.attacks import CarliniWagner
 from advscope.attacks.losses import margin
-from advscope.attacks.penalty.fewest_pixels import _without_least
+from advscope.attacks.penalty.box import Box
+from advscope.attacks.penalty.fewest_pixels import _without_least, fewest_pixels
+from advscope.attacks.penalty.hinge import Hinge
 from advscope.frozen import MicroBatched
 
 
@@ -61,10 +63,10 @@ def test_it_succeeds_with_its_margin_on_fewer_pixels_than_l2(confidence, targete
 
 def test_the_batch_does_not_matter_bit_by_bit(residual, examples):
     network = residual(width=4)
-    images, labels = examples(network, count=5)
-    attack = CarliniWagner(steps=8, binary_search_steps=1, polish_steps=2, norm="L0")
+    images, labels = examples(network, count=4, shape=(3, 8, 8))
+    attack = CarliniWagner(steps=6, binary_search_steps=1, polish_steps=2, norm="L0")
     whole = attack(MicroBatched(network, 4), images, labels)
-    for rows in ([3], [4, 0], list(range(4, -1, -1))):
+    for rows in ([3], [2, 3, 1, 0]):
         assert torch.equal(attack(MicroBatched(network, 4), images[rows], labels[rows]), whole[rows])
 
 
@@ -80,8 +82,27 @@ def test_where_nothing_succeeds_the_last_image_comes_back(residual, examples):
 
 def test_the_least_pixels_leave_first():
     owed = torch.tensor([[0.5, 0.1, -torch.inf, 0.3], [1.0, -torch.inf, -torch.inf, -torch.inf]]).view(2, 1, 2, 2)
-    keeping, left = _without_least(owed, torch.tensor([0.5, 0.5]))
-    assert keeping[0].flatten().tolist() == [True, False, False, True]
-    # At least one leaves; an image with a single pixel has none to give.
-    assert left.tolist() == [True, False]
-    assert not keeping[1].any()
+    left, given_back = _without_least(owed, torch.tensor([0.7, 0.5]))
+    assert left[0].flatten().tolist() == [True, False, False, False]
+    assert not left[1].any()
+    # At least one leaves.
+    assert given_back.tolist() == [2, 1]
+
+
+def test_no_round_is_run_twice(residual, examples):
+    network = residual(width=4, dtype=torch.float64)
+    images, labels = examples(network, count=3, dtype=torch.float64)
+    settings = {"steps": 20, "binary_search_steps": 1, "polish_steps": 4}
+    for row, confidence in enumerate((1.0, 2.0, 2.0)):
+        rounds, label = [], labels[row : row + 1]
+
+        def attack(hinge, box, rounds=rounds, confidence=confidence):
+            rounds.append((box.upper > box.lower).flatten().tolist())
+            return CarliniWagner(confidence=confidence, **settings).minimise(hinge, box)
+
+        found = fewest_pixels(Hinge(network, label, None, confidence), Box.around(images[row : row + 1]), attack)
+        assert len(rounds) > 3
+        assert len({tuple(pixels) for pixels in rounds}) == len(rounds)
+        # The search went on until a single pixel was too many, or 3% of them.
+        changed = pixels(found, images[row : row + 1]).item()
+        assert 1 <= changed - sum(rounds[-1][:144]) <= max(1, 0.04 * changed)

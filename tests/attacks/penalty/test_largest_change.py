@@ -1,8 +1,11 @@
 """The l-inf variant of C&W, against the closed form on linear networks."""
 
+import io
+
 import pytest
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from advscope.attacks import CarliniWagner
 from advscope.attacks.losses import margin
@@ -58,6 +61,23 @@ def test_the_batch_does_not_matter_bit_by_bit(residual, examples):
     whole = attack(MicroBatched(network, 4), images, labels)
     for rows in ([3], [8, 0, 5], list(range(8, -1, -1))):
         assert torch.equal(attack(MicroBatched(network, 4), images[rows], labels[rows]), whole[rows])
+
+
+@pytest.mark.parametrize(("norm", "module", "total"), [("Linf", "largest_change", 6), ("L2", "search", 2 * 4)])
+def test_the_progress_bar_fills_up(norm, module, total, residual, examples, monkeypatch):
+    bars = []
+
+    def record(**settings):
+        bars.append(tqdm(**settings | {"disable": False, "delay": 0, "file": io.StringIO()}))
+        return bars[-1]
+
+    monkeypatch.setattr(f"advscope.attacks.penalty.{module}.tqdm", record)
+    network = residual()
+    images, labels = examples(network)
+    # Two images succeed as they are: the search has no runs for them.
+    labels[:2] = (labels[:2] + 1) % 5
+    CarliniWagner(steps=5, binary_search_steps=2, polish_steps=0, norm=norm)(network, images, labels)
+    assert [(bar.desc, bar.total, bar.n) for bar in bars] == [("CarliniWagner", total, total)]
 
 
 def test_where_nothing_succeeds_the_last_image_comes_back(residual, examples):
