@@ -184,7 +184,7 @@ def test_ours_are_asked_for_a_confidence_and_without_one_are_left_out():
         (["--images", "0"], "--images must be positive"),
         (["--confidence", "-1"], "--confidence not negative"),
         (["--shared", "nowhere"], "--shared nowhere: there is no folder data in it"),
-        (["--only", "nobody"], "--only 'nobody': no way of"),
+        (["--only", "nobody"], "--only nobody: no way of"),
     ],
 )
 def test_settings_that_cannot_be_run_end_in_one_line(arguments, message, tmp_path, capsys):
