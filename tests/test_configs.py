@@ -115,10 +115,7 @@ def shortened(settings):
     return short
 
 
-# Of an overlay and its fast one the latter: the former is the same with fewer settings (see the test below).
-@pytest.mark.parametrize(
-    "overlay", [overlay for overlay in OVERLAYS if overlay.stem not in PAIRS], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
     arguments = ["--run", str(tiny_run), "--config", str(overlay), "--wandb=off", "--data.init_args.test=6"]
     if overlay.stem == "autoattack":

@@ -81,15 +81,19 @@ class GroupSize(Size):
         quadratic bound :math:`\|\delta_g\|^2 / (2 r_g) + r_g / 2` with the norm r of ``around``, which is exact there.
         """
         curvatures = spread(2 * self.l2 + 2 * weights)
+        if not self.groups.overlap:
+            return self._apart(slopes) / curvatures
+        norms = self.groups.norms(self.groups.copies(around))
+        # A group that is zero stays zero: an infinite weight.
+        inverses = (self.lasso / norms).expand(-1, self.groups.cell_size**2 * slopes.shape[1], -1)
+        bounded = slopes / (curvatures + self.groups.totals(inverses.contiguous(), slopes.shape))
+        # From no perturbation at all the bound leads nowhere: each group is then shrunk by itself.
+        alone = self._apart(slopes) / self.groups.counts(slopes) / curvatures
+        return torch.where(spread(around.flatten(1).any(1)), bounded, alone)
+
+    def _apart(self, slopes: Tensor) -> Tensor:
+        """Return the sum over the groups of each one's own soft threshold of the slopes, ``(N, C, H, W)``."""
         copies = self.groups.copies(slopes)
         norms = self.groups.norms(copies)
         kept = torch.where(norms > self.lasso, 1 - self.lasso / norms, 0)
-        apart = self.groups.totals(copies * kept, slopes.shape) / self.groups.counts(slopes)
-        if self.groups.overlap:
-            norms = self.groups.norms(self.groups.copies(around))
-            # A group that is zero stays zero: an infinite weight.
-            inverses = (self.lasso / norms).expand(-1, self.groups.cell_size**2 * slopes.shape[1], -1)
-            bounded = slopes / (curvatures + self.groups.totals(inverses.contiguous(), slopes.shape))
-            # From no perturbation at all the bound leads nowhere: each group is then shrunk by itself.
-            return torch.where(spread(around.flatten(1).any(1)), bounded, apart / curvatures)
-        return apart / curvatures
+        return self.groups.totals(copies * kept, slopes.shape)
