@@ -2,13 +2,14 @@
 
 Attacks the test images once per named attack, measures the adversarial examples, and writes
 runs/NAME/results/OVERLAY/{summary.json, timing.json, images.csv, arrays.npz, figures/},
-and units.csv where units were dissected.
+and units.csv where units were dissected. One that is stopped goes on where it was when it is started again.
 A network trained elsewhere: ``python evaluate.py --config configs/NAME.yaml --weights FILE``.
 """
 
 import sys
 
 import compare
+from advscope.report import read_summary
 from cli import EvaluateCLI, one_line_errors
 
 
@@ -19,6 +20,9 @@ def main(args: list[str] | None = None) -> None:
         cli.test()
     if cli.trainer.is_global_zero and not cli.trainer.fast_dev_run:
         compare.main([str(cli.run), "--evaluation", cli.evaluation])
+        data = read_summary(cli.folder / "summary.json")["data"]
+        if cli.datamodule.stopped and data["n"] < data["of"]:
+            print(f"Time was up after {data['n']} of {data['of']} images: the same command goes on.", flush=True)
         units = "units.csv, " if (cli.folder / "units.csv").exists() else ""
         print(f"Written to {cli.folder}: summary.json, images.csv, arrays.npz, {units}figures/", flush=True)
 

@@ -4,6 +4,7 @@ from callbacks.activation_bias import ActivationBiasMonitor
 from callbacks.batch_monitor import BatchMonitor
 from callbacks.collapse_guard import CollapseGuard, TrainingCollapsedError
 from callbacks.dissection import DissectionMonitor
+from callbacks.evaluation_progress import EvaluationProgress
 from callbacks.evaluation_record import EvaluationRecord
 from callbacks.interpretability import InterpretabilityMonitor
 from callbacks.monitor import Monitor
@@ -17,6 +18,7 @@ __all__ = [
     "BatchMonitor",
     "CollapseGuard",
     "DissectionMonitor",
+    "EvaluationProgress",
     "EvaluationRecord",
     "InterpretabilityMonitor",
     "Monitor",

@@ -33,6 +33,7 @@ class BatchMonitor(Monitor):
         super().__init__(every_n_epochs, max_images)
         self.examples = examples
         self.metrics: dict[str, ImageMeans] = {}
+        self.kept: dict[str, int] = {}
         self._first: Tensor | None = None
 
     @abstractmethod
@@ -66,6 +67,7 @@ class BatchMonitor(Monitor):
         self.forget()
         # Made before the first batch: every process has every metric, also one that sees no image.
         self.metrics = {attack: self.metric(pl_module.still).to(pl_module.device) for attack in pl_module.attacks}
+        self.kept = dict.fromkeys(self.metrics, 0)
         self._first = None
         if self.max_images is not None:
             self._first = trainer.datamodule.split_indices(split)[: self.max_images]  # type: ignore[attr-defined]
@@ -97,12 +99,22 @@ class BatchMonitor(Monitor):
 
     def keep_examples(self, attack: str, batch: AttackedBatch, network: nn.Module) -> None:
         """Keep the arrays of the first attacked images, as long as examples are wanted."""
-        kept = sum(len(arrays["indices"]) for arrays in self.arrays.get(attack, []))
-        chosen = batch.attacked.nonzero().flatten()[: max(0, self.examples - kept)]
+        chosen = batch.attacked.nonzero().flatten()[: max(0, self.examples - self.kept[attack])]
         if len(chosen):
+            self.kept[attack] += len(chosen)
             few = _rows(batch, chosen)
             arrays = {"indices": few.indices} | self.example_arrays(network, few)
             self.arrays.setdefault(attack, []).append({name: array.cpu() for name, array in arrays.items()})
+
+    def state(self) -> dict[str, Any]:
+        """Return the metrics' sums, and how many examples were kept."""
+        return {"metrics": {name: metric.state() for name, metric in self.metrics.items()}, "kept": dict(self.kept)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` returned."""
+        for name, metric in self.metrics.items():
+            metric.restore(state["metrics"][name])
+        self.kept = dict(state["kept"])
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Log the means."""

@@ -1,25 +1,25 @@
 """What an evaluation leaves behind: summary.json, per-image rows, arrays, figures, timing; and the same on W&B."""
 
-import hashlib
-import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
 from advscope.batch import AttackedBatch
-from advscope.report import draw_figures, save_examples, write_rows, write_summary, write_units
+from advscope.report import Shards
+from advscope.report.shards import ASIDE
+from callbacks.evaluation_files import monitors_of, write_evaluation
+from callbacks.evaluation_identity import evaluation_identity
+from callbacks.gathering import Columns, gathered, merged
 from callbacks.monitor import Monitor
-from callbacks.run_record import versions
-from callbacks.wandb_evaluation import log_evaluation
 
 
 class EvaluationRecord(Callback):
-    """Gathers what the module and the monitors found, and writes it once, from the first process.
+    """Keeps what the module and the monitors find, batch by batch, and writes it all at the end.
 
     ================= =======================================================================================
     File              Content
@@ -29,8 +29,13 @@ class EvaluationRecord(Callback):
     ``images.csv``    One row per image and attack
     ``arrays.npz``    A few attacked images with what figures need of them
     ``units.csv``     One row per unit and layer, where units were dissected
-    ``figures/``      Figures as PNG
+    ``figures/``      Figures as PNG and SVG
+    ``shards/``       What is finished, while the evaluation runs or where it was stopped
     ================= =======================================================================================
+
+    Each batch is written once it is done, whole or not at all: an evaluation that is killed and started again goes on
+    with the next batch, and its files are those of one that was not (``timing.json`` apart). Nothing of a batch but its
+    shard, and a few sums, stays in memory.
 
     Args:
         folder: Where to write.
@@ -39,26 +44,82 @@ class EvaluationRecord(Callback):
         checkpoint: Name of the weights' file.
         settings: Every setting, as plain values.
         examples: Number of attacked images whose arrays are kept, per attack.
+        max_minutes: Take no further batch after so many minutes, and write what there is; the next run goes on.
+
+    Raises:
+        ValueError: If ``max_minutes`` is not positive.
     """
 
     def __init__(
-        self, folder: Path, run: str, name: str, checkpoint: str, settings: dict[str, Any], examples: int = 6
+        self,
+        folder: Path,
+        run: str,
+        name: str,
+        checkpoint: str,
+        settings: dict[str, Any],
+        examples: int = 6,
+        max_minutes: float | None = None,
     ) -> None:
+        if max_minutes is not None and not max_minutes > 0:
+            raise ValueError(f"max_minutes must be positive, got {max_minutes}")
         self.folder = folder
-        self.run = run
-        self.name = name
-        self.checkpoint = checkpoint
+        self.named = {"run": run, "name": name, "checkpoint": checkpoint}
         self.settings = settings
         self.examples = examples
-        self.rows: dict[str, list[dict[str, Tensor]]] = {}
-        self.arrays: dict[str, list[dict[str, Tensor]]] = {}
-        self.started = 0.0
+        self.max_minutes = max_minutes
+        self.shards = Shards(folder)
+        self.kept: dict[str, int] = {}
+        self.planned: tuple[Tensor, ...] = ()
         self.images = 0
+        self.sessions = 1
+        self.seconds = 0.0
+        self.started = 0.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find out what is done already, before a loader is made."""
+        if stage != "test":
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        self.shards = Shards(self.folder, trainer.global_rank, trainer.world_size)
+        if trainer.is_global_zero:
+            identity = evaluation_identity(trainer, pl_module.network, self.settings)  # type: ignore[arg-type]
+            differing = self.shards.claim(identity)
+            if differing:
+                print(
+                    f"{self.folder} was begun with other {', '.join(differing)}: starting over "
+                    f"(what was done is set aside in {self.folder / ASIDE})",
+                    flush=True,
+                )
+        trainer.strategy.barrier("shards")
+        self.planned = data.tested_batches()
+        done = 0
+        for number in range(min(self.shards.count(), len(self.planned))):
+            if not torch.equal(self.shards.read(number)["planned"], self.planned[number]):
+                break  # of an evaluation of fewer images, whose last batch was smaller
+            done = number + 1
+        self.shards.drop_from(done)
+        data.done_batches, data.stopped = done, False
+        if done and trainer.is_global_zero:
+            print(f"Going on after {done} of {len(self.planned)} batches, which are done.", flush=True)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
-        self.rows, self.arrays, self.images = {}, {}, 0
+        self.kept, self.images, self.sessions, self.seconds = {}, 0, 1, 0.0
         self.started = time.perf_counter()
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take up the sums of what is done; the monitors have started over by now."""
+        done = trainer.datamodule.done_batches  # type: ignore[attr-defined]
+        if not done:
+            return
+        state = self.shards.read(done - 1)["state"]
+        for metric, sums in zip((pl_module.accuracies["test"], pl_module.costs["test"]), state["module"], strict=True):  # type: ignore[index]
+            metric.restore(sums)  # type: ignore[union-attr]
+        for monitor, sums in zip(monitors_of(trainer), state["monitors"], strict=True):
+            monitor.restore(sums)
+        pl_module.still.forwards, pl_module.still.backwards = state["passes"]  # type: ignore[union-attr]
+        self.kept, self.images = dict(state["kept"]), state["images"]
+        self.sessions, self.seconds = state["sessions"] + 1, state["seconds"]
 
     def on_test_batch_end(
         self,
@@ -69,107 +130,71 @@ class EvaluationRecord(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep each image's fate, and the images of the first attacked ones."""
+        """Write what a batch gave; one that was done before comes empty."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if batch_idx < data.done_batches:
+            return
         self.images += len(batch.indices)
+        planned, there = self.planned[batch_idx], set(batch.indices.tolist())
+        monitors = monitors_of(trainer)
+        content = {
+            "planned": planned,
+            "broken": {index: data.broken.get(index, "") for index in planned.tolist() if index not in there},
+            "rows": [{name: fates(result, batch.labels) for name, result in outputs.items()}]
+            + [merged_batches(monitor.rows) for monitor in monitors],
+            "arrays": [self.few(outputs)] + [named(monitor) for monitor in monitors],
+            "shared": {f"{each.measure}/{name}": array for each in monitors for name, array in each.shared.items()},
+            "state": self.state(pl_module, monitors),
+        }
+        self.shards.write(batch_idx, content)
+        for monitor in monitors:
+            monitor.rows, monitor.arrays = {}, {}
+        if self.max_minutes is not None and time.perf_counter() - self.started > 60 * self.max_minutes:
+            data.stopped = True
+
+    def state(self, pl_module: LightningModule, monitors: Sequence[Monitor]) -> dict[str, Any]:
+        """Return all that has been added up so far."""
+        still = pl_module.still
+        return {
+            "module": [pl_module.accuracies["test"].state(), pl_module.costs["test"].state()],  # type: ignore[index, union-attr, operator]
+            "monitors": [monitor.state() for monitor in monitors],
+            "passes": [still.forwards, still.backwards],  # type: ignore[union-attr]
+            "kept": dict(self.kept),
+            "images": self.images,
+            "sessions": self.sessions,
+            "seconds": self.seconds + time.perf_counter() - self.started,
+        }
+
+    def few(self, outputs: dict[str, AttackedBatch]) -> Columns:
+        """Return the first attacked images of each attack, as long as examples are wanted."""
+        arrays = {}
         for attack, result in outputs.items():
-            self.rows.setdefault(attack, []).append(fates(result, batch.labels))
-            kept = sum(len(arrays["indices"]) for arrays in self.arrays.get(attack, []))
-            chosen = result.attacked.nonzero().flatten()[: max(0, self.examples - kept)]
+            chosen = result.attacked.nonzero().flatten()[: max(0, self.examples - self.kept.get(attack, 0))]
+            self.kept[attack] = self.kept.get(attack, 0) + len(chosen)
             names = ("images", "adversarials", "indices", "labels", "targets")
-            few = {name: getattr(result, name)[chosen].cpu() for name in names}
-            self.arrays.setdefault(attack, []).append(few)
+            arrays[attack] = {name: getattr(result, name)[chosen].cpu() for name in names}
+        return arrays
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything; the other processes hand over what they have."""
-        seconds = time.perf_counter() - self.started
-        monitors = [callback for callback in trainer.callbacks if isinstance(callback, Monitor)]  # type: ignore[attr-defined]
-        still = pl_module.still
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        shards = list(self.shards.contents())
         part = {
-            "rows": [merged(self.rows), *(merged(monitor.rows) for monitor in monitors)],
-            "arrays": [merged(self.arrays), *(named(monitor) for monitor in monitors)],
-            "shared": {
-                f"{monitor.measure}/{name}": array for monitor in monitors for name, array in monitor.shared.items()
-            },
-            "passes": (still.forwards, still.backwards),
-            "images": self.images,
+            "rows": [merged(each) for each in zip(*(shard["rows"] for shard in shards), strict=True)],
+            "arrays": [merged(each) for each in zip(*(shard["arrays"] for shard in shards), strict=True)],
+            "shared": {name: array for shard in shards for name, array in shard["shared"].items()},
+            "state": self.state(pl_module, []),
+            "broken": {index: reason for shard in shards for index, reason in shard["broken"].items()},
+            "complete": len(shards) == len(self.planned) or not data.stopped,
         }
+        del shards
         parts = gathered(part)
-        if not trainer.is_global_zero:
-            return
-        rows = joined([source for each in parts for source in each["rows"]])
-        order = trainer.datamodule.split_indices("test")  # type: ignore[attr-defined]
-        arrays = self.chosen_examples([source for each in parts for source in each["arrays"]], order)
-        for each in parts:
-            arrays |= each["shared"]
-        estimates, counted = dict(pl_module.estimates), counts(rows)
-        for monitor in monitors:
-            estimates |= monitor.estimates
-            # Those of attacks on other images than the test's.
-            counted = monitor.counts | counted
-        summary = {
-            "name": self.name,
-            "run": {
-                "name": self.run,
-                "objective": type(pl_module).__name__,
-                "network": type(pl_module.network).__name__,
-                "checkpoint": self.checkpoint,
-                "weights_sha256": weights_checksum(pl_module.network),  # type: ignore[arg-type]
-            },
-            "data": {
-                "name": type(trainer.datamodule).__name__,  # type: ignore[attr-defined]
-                "split": "test",
-                "n": sum(each["images"] for each in parts),
-                "sha256": trainer.datamodule.checksum("test"),  # type: ignore[attr-defined]
-                "classes": list(trainer.datamodule.class_names),  # type: ignore[attr-defined]
-            },
-            "settings": self.settings,
-            "versions": versions(),
-            "passes": {
-                "forwards": sum(each["passes"][0] for each in parts),
-                "backwards": sum(each["passes"][1] for each in parts),
-            },
-            "counts": counted,
-            "figures": estimates,
-        }
-        write_summary(self.folder / "summary.json", summary)
-        write_rows(self.folder / "images.csv", rows)
-        # Every process has the same units: their counts were added up before.
-        units = [unit for monitor in monitors for unit in monitor.units]
-        if units:
-            write_units(self.folder / "units.csv", units)
-        else:
-            (self.folder / "units.csv").unlink(missing_ok=True)  # of an evaluation that had some
-        save_examples(self.folder / "arrays.npz", arrays)
-        timing = {
-            "seconds": round(seconds, 2),
-            "images_per_second": round(summary["data"]["n"] / seconds, 2),  # type: ignore[index]
-            "device": str(pl_module.device),
-            "threads": torch.get_num_threads(),
-            "processes": len(parts),
-        }
-        (self.folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
-        for old in (self.folder / "figures").glob("*.png"):  # of an evaluation that had others
-            old.unlink()
-        log_evaluation(trainer, estimates, {"images": rows, "units": units}, draw_figures(self.folder))
-
-    def chosen_examples(self, sources: list[dict[str, dict[str, Tensor]]], order: Tensor) -> dict[str, Tensor]:
-        """Return the arrays of the first images, in the split's order, that every source has, joined by index."""
-        place_of = {index: place for place, index in enumerate(order.tolist())}
-        arrays: dict[str, Tensor] = {}
-        for attack in {attack for source in sources for attack in source}:
-            by_name: dict[str, dict[int, Tensor]] = {}
-            for source in sources:
-                fields = source.get(attack, {})
-                for place, index in enumerate(fields.get("indices", torch.empty(0)).tolist()):
-                    for name, field in fields.items():
-                        by_name.setdefault(name, {})[index] = field[place]
-            common = set.intersection(*(set(rows) for rows in by_name.values())) if by_name else set()
-            # Each process has the first of its share: only those of all are the same for any number of processes.
-            first = sorted(sorted(common, key=place_of.__getitem__)[: self.examples])
-            if first:
-                for name, rows in by_name.items():
-                    arrays[f"{attack}/{name}"] = torch.stack([rows[index] for index in first])
-        return arrays
+        if trainer.is_global_zero:
+            write_evaluation(self.folder, self.named, self.settings, self.examples, trainer, pl_module, parts)
+        trainer.strategy.barrier("written")
+        # Where time was up, the next run goes on with the shards.
+        if all(each["complete"] for each in parts):
+            self.shards.clear()
 
 
 def fates(result: AttackedBatch, labels: Tensor) -> dict[str, Tensor]:
@@ -186,60 +211,18 @@ def fates(result: AttackedBatch, labels: Tensor) -> dict[str, Tensor]:
     return {name: column.cpu() for name, column in columns.items()}
 
 
-def merged(parts: dict[str, list[dict[str, Tensor]]]) -> dict[str, dict[str, Tensor]]:
-    """Return each attack's columns over all batches."""
+def merged_batches(batches: dict[str, list[dict[str, Tensor]]]) -> Columns:
+    """Return each attack's columns over the batches of a monitor."""
     return {
-        attack: {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-        for attack, batches in parts.items()
-        if batches
+        attack: {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
+        for attack, found in batches.items()
+        if found
     }
 
 
-def named(monitor: Monitor) -> dict[str, dict[str, Tensor]]:
+def named(monitor: Monitor) -> Columns:
     """Return a monitor's example arrays under names that begin with its measure."""
     return {
         attack: {name if name == "indices" else f"{monitor.measure}/{name}": array for name, array in arrays.items()}
-        for attack, arrays in merged(monitor.arrays).items()
+        for attack, arrays in merged_batches(monitor.arrays).items()
     }
-
-
-def joined(sources: list[dict[str, dict[str, Tensor]]]) -> list[dict[str, Any]]:
-    """Return one row per image and attack, with the columns of every source."""
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
-    for source in sources:
-        for attack, columns in source.items():
-            names = list(columns)
-            values = [columns[name].tolist() for name in names]
-            for fields in zip(*values, strict=True):
-                row = dict(zip(names, fields, strict=True))
-                rows.setdefault((attack, row["index"]), {"attack": attack}).update(row)
-    return [rows[key] for key in sorted(rows)]
-
-
-def counts(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Return how many images each attack could count, and on how many it failed."""
-    result: dict[str, dict[str, int]] = {}
-    for row in rows:
-        tally = result.setdefault(row["attack"], dict.fromkeys(("eligible", "ineligible", "attacked", "failed"), 0))
-        tally["eligible" if row["eligible"] else "ineligible"] += 1
-        if row["eligible"]:
-            tally["attacked" if row["attacked"] else "failed"] += 1
-    return result
-
-
-def gathered(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the parts of all processes."""
-    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
-        return [part]
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, part)
-    return parts
-
-
-def weights_checksum(network: nn.Module) -> str:
-    """Return the sha256 of a network's weights and buffers, with their names, in the order of the names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

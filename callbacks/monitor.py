@@ -25,8 +25,9 @@ class Monitor(Callback):
     Attributes:
         estimates: Figures of the last epoch that was looked at, by log key.
         counts: For each attack, how many images are eligible, ineligible, attacked and failed.
-        rows: For each attack the per-image values of a test, batch by batch, with their ``index``.
-        arrays: For each attack what figures need of a few images, batch by batch, with their ``indices``.
+        rows: For each attack the per-image values of a test since they were last taken, batch by batch, with their
+            ``index``.
+        arrays: For each attack what figures need of a few images, likewise, with their ``indices``.
         shared: What figures need beside that.
         units: One mapping per unit of a dissected layer.
     """
@@ -60,6 +61,13 @@ class Monitor(Callback):
         self.rows: dict[str, list[dict[str, Tensor]]] = {}
         self.arrays: dict[str, list[dict[str, Tensor]]] = {}
         self.units: list[dict[str, Any]] = []
+
+    def state(self) -> dict[str, Any]:
+        """Return what a test has added up so far, as tensors and plain values; nothing by default."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` returned, after the test has started over."""
 
     def looks(self, trainer: Trainer) -> bool:
         """Whether this evaluation epoch is looked at."""

@@ -5,12 +5,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning
 import yaml
 from pytorch_lightning.callbacks import Callback
 
-from callbacks import EvaluationRecord, finish_wandb
+from callbacks import EvaluationProgress, EvaluationRecord, finish_wandb
 from cli.base import CLI
 from cli.configs import laid_over, read_yaml
+from cli.targeting import aim_at, class_number
 
 
 class EvaluateCLI(CLI):
@@ -32,7 +34,16 @@ class EvaluateCLI(CLI):
         parser.add_argument("--weights", type=Path, help="network trained elsewhere: --config then names its config")
         parser.add_argument("--name", help="name of the evaluation (default: that of the last overlay, "
                             "with -CHECKPOINT where it is not the last)")  # fmt: skip
+        parser.add_argument("--max_images", type=int, metavar="N", help="take the first N test images, in the order of "
+                            "the split (default: all)")  # fmt: skip
+        parser.add_argument("--max_minutes", type=float, metavar="M", help="take no further batch after M minutes and "
+                            "write what there is; the same command goes on later")  # fmt: skip
+        parser.add_argument("--source", metavar="CLASS", help="take the test images of this class alone")
+        parser.add_argument("--target", metavar="CLASS", nargs="+", default=[], help="aim every attack at this class; "
+                            "at several: each attack once for each, as ATTACK@CLASS")  # fmt: skip
         own, rest = parser.parse_known_args(args)
+        check_limits(own, parser)
+        self.own = own
         base, overlays = self.base_config(own, parser)
         if any(word.split("=")[0] == "--trainer.precision" for word in rest):
             parser.error("evaluations run in float32, so that they can be compared: leave --trainer.precision out")
@@ -42,6 +53,7 @@ class EvaluateCLI(CLI):
         for overlay in overlays:
             base = laid_over(base, read_yaml(overlay))
         base.setdefault("trainer", {})["precision"] = "32-true"
+        self.aimed = aim_at(base, own.target)
         self.weights_file = own.weights or self.run / "checkpoints" / self.checkpoint
         if own.weights and not self.weights_file.exists():
             raise FileNotFoundError(f"--weights: there is no file {self.weights_file}; name the one to evaluate")
@@ -52,6 +64,18 @@ class EvaluateCLI(CLI):
             merged = Path(folder) / "merged.yaml"
             merged.write_text(yaml.safe_dump(base, sort_keys=False))
             super().__init__(["--config", str(merged), "--weights", str(self.weights_file), *rest])
+
+    def instantiate_trainer(self, **kwargs: Any) -> pytorch_lightning.Trainer:
+        """Settle which images are taken and where attacks are aimed, then build the trainer."""
+        data = self.datamodule
+        data.max_images = self.own.max_images
+        if self.own.source is not None:
+            data.source = class_number(self.own.source, data.class_names, "--source")
+        for attack, target in self.aimed.items():
+            self.model.targeting[attack] = class_number(target, data.class_names, "--target")
+            if self.model.targeting[attack] == data.source:
+                raise ValueError(f"--target {target} is the class of --source: name another one")
+        return super().instantiate_trainer(**kwargs)
 
     def base_config(
         self, own: argparse.Namespace, parser: argparse.ArgumentParser
@@ -85,7 +109,11 @@ class EvaluateCLI(CLI):
     def record_callbacks(self) -> list[Callback]:
         """Return the record of the evaluation."""
         settings = {key: value for key, value in self.plain_config().items() if key != "weights"}
-        return [EvaluationRecord(self.folder, self.run.name, self.evaluation, self.checkpoint, settings)]
+        settings["model"]["init_args"]["targeting"] = dict(self.model.targeting)
+        record = EvaluationRecord(
+            self.folder, self.run.name, self.evaluation, self.checkpoint, settings, max_minutes=self.own.max_minutes
+        )
+        return [record] if self.config.trainer.enable_progress_bar is False else [record, EvaluationProgress()]
 
     def test(self) -> None:
         """Evaluate."""
@@ -93,3 +121,11 @@ class EvaluateCLI(CLI):
             self.trainer.test(self.model, self.datamodule, verbose=False)
         finally:
             finish_wandb(self.trainer)
+
+
+def check_limits(own: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuse limits that leave nothing to evaluate."""
+    if own.max_images is not None and own.max_images < 1:
+        parser.error(f"--max_images must be at least 1, got {own.max_images}")
+    if own.max_minutes is not None and not own.max_minutes > 0:
+        parser.error(f"--max_minutes must be positive, got {own.max_minutes:g}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
+from torch import Tensor, arange
 
 from advscope.batch import Batch
 from advscope.concepts import Concept
@@ -30,6 +30,13 @@ class ImageDataModule(LightningDataModule, ABC):
         batch_size: Training images per batch and process.
         eval_batch_size: Images per batch and process in validation and test.
         seed: Seed of shuffling and augmentation.
+
+    Attributes:
+        max_images: A test takes the first so many images of its split; ``None`` for all.
+        source: A test takes the images of this class alone; ``None`` for all.
+        done_batches: The first batches of a test that come empty, since an evaluation that was stopped knows them.
+        stopped: A test takes no further batch.
+        broken: Why images that were skipped could not be decoded, by their place in the data set.
     """
 
     class_names: tuple[str, ...]
@@ -45,6 +52,11 @@ class ImageDataModule(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
+        self.max_images: int | None = None
+        self.source: int | None = None
+        self.done_batches = 0
+        self.stopped = False
+        self.broken: dict[int, str] = {}
 
     @property
     def num_classes(self) -> int:
@@ -76,12 +88,38 @@ class ImageDataModule(LightningDataModule, ABC):
         """Return the places in the data set of a split's images, in the split's fixed order, int64 ``(N,)``."""
 
     @abstractmethod
+    def classes_of(self, name: SplitName) -> Tensor:
+        """Return the class of each image of a split, in the split's order, int64 ``(N,)``; -1 where there is none."""
+
+    @abstractmethod
     def checksum(self, name: SplitName) -> str:
         """Return the sha256 of what a split holds, in hexadecimal; results record it."""
 
     @abstractmethod
     def loader(self, name: SplitName, *, training: bool) -> "BatchLoader":
         """Return a loader of a split: shuffled and augmented for training, else in the fixed order, as it is."""
+
+    def tested_places(self) -> Tensor:
+        """Return the places in the test split of the images that a test takes, in order, int64 ``(M,)``.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        places = arange(len(self.split_indices("test")))
+        if self.source is not None:
+            places = places[self.classes_of("test") == self.source]
+            if not len(places):
+                raise ValueError(
+                    f"the test images hold none of class {self.source} ({self.class_names[self.source]}): "
+                    "name another --source"
+                )
+        return places[: self.max_images]
+
+    def tested_batches(self) -> tuple[Tensor, ...]:
+        """Return the places in the data set of this process's test images, batch by batch."""
+        places, indices = self.tested_places(), self.split_indices("test")
+        batches = evaluation_batches(len(places), self.eval_batch_size, rank=self.rank, world_size=self.world_size)
+        return tuple(indices[places[batch]] for batch in batches)
 
     def setup(self, stage: str) -> None:
         """Read the splits that a stage needs, so that what is wrong with them is said before the first step."""
@@ -98,8 +136,10 @@ class ImageDataModule(LightningDataModule, ABC):
         return self.loader("val", training=False)
 
     def test_dataloader(self) -> "BatchLoader":
-        """Return the test images, in their fixed order."""
-        return self.loader("test", training=False)
+        """Return the test images that a test takes, in their fixed order."""
+        loader = self.loader("test", training=False)
+        loader.places = self.tested_places()
+        return loader
 
     def predict_dataloader(self) -> "BatchLoader":
         """Return the test images, in their fixed order."""
@@ -113,17 +153,21 @@ class BatchLoader(ABC):
         data: Whose split it is; asked for epoch, process, seed and batch sizes.
         count: Number of images in the split.
         training: Shuffle, and leave the incomplete last batch out; else every image once, in order.
+
+    Attributes:
+        places: The places of the split that a test takes; ``None`` where this is no test: all of them then.
     """
 
     def __init__(self, data: ImageDataModule, count: int, *, training: bool) -> None:
         self.data = data
         self.count = count
         self.training = training
+        self.places: Tensor | None = None
         self._epoch: int | None = None
 
     @abstractmethod
     def fetch(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Batch]:
-        """Yield the batches that are at these places of the split."""
+        """Yield the batches that are at these places of the split; no places make a batch without images."""
 
     def set_epoch(self, epoch: int) -> None:
         """Iterate over this epoch from now on, whatever the trainer's is."""
@@ -139,17 +183,26 @@ class BatchLoader(ABC):
             batches = training_batches(
                 self.count, self.data.batch_size, seed=self.data.seed, epoch=epoch, rank=rank, world_size=world_size
             )
-        else:
+        elif self.places is None:
             batches = evaluation_batches(self.count, self.data.eval_batch_size, rank=rank, world_size=world_size)
-        yield from self.fetch(batches, epoch)
+        else:
+            count = len(self.places)
+            parts = evaluation_batches(count, self.data.eval_batch_size, rank=rank, world_size=world_size)
+            # What is done comes empty, so that batches keep their numbers.
+            batches = tuple(
+                self.places[part[:0] if number < self.data.done_batches else part] for number, part in enumerate(parts)
+            )
+        for batch in self.fetch(batches, epoch):
+            yield batch
+            if self.places is not None and self.data.stopped:
+                return
 
     def __len__(self) -> int:
         """Return the number of batches of this process."""
         if self.training:
             return training_steps(self.count, self.data.batch_size, self.data.world_size)
-        return evaluation_steps(
-            self.count, self.data.eval_batch_size, rank=self.data.rank, world_size=self.data.world_size
-        )
+        count = self.count if self.places is None else len(self.places)
+        return evaluation_steps(count, self.data.eval_batch_size, rank=self.data.rank, world_size=self.data.world_size)
 
 
 def hold_out(count: int, held_out: int | None = None) -> tuple[Tensor, Tensor]:

@@ -122,6 +122,10 @@ class ImageNet(ImageDataModule):
                 self._places[name] = hold_out(count, self.validation_images)[name == "val"]
         return self._places[name]
 
+    def classes_of(self, name: SplitName) -> Tensor:
+        """Return the class of each image of a split, in the split's order, int64 ``(N,)``."""
+        return self.files(name).labels[self.split_indices(name)]
+
     def checksum(self, name: SplitName) -> str:
         """Return the sha256 over the relative paths, sizes in bytes and labels of a split's files, in hexadecimal.
 

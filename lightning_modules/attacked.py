@@ -15,7 +15,7 @@ def attack_batch(
     attack: Attack,
     batch: Batch,
     logits: torch.Tensor,
-    targeting: Rule | None = None,
+    targeting: Rule | int | None = None,
     target_seed: int = 0,
 ) -> AttackedBatch:
     """Attack a batch, predict the returned images, and settle who counts.
@@ -25,22 +25,31 @@ def attack_batch(
         attack: Any attack.
         batch: ``N`` images; a label of -1 stands for the network's own prediction.
         logits: The network's logits of the clean images, ``(N, K)``.
-        targeting: Rule that chooses targets; ``None`` for an untargeted attack.
+        targeting: Rule that chooses targets, or the number of a class; ``None`` for an untargeted attack.
         target_seed: Seed of targets that are drawn at random.
 
     Returns:
         The batch before and after. An image is *eligible* if its clean prediction is its label, and *attacked* if it is
         eligible and the returned image is predicted as the target (targeted), or not as the label (untargeted). Where
         the attack has a confidence kappa, the margin of the returned image, as seen here, must reach kappa - 1e-4 too:
-        what an attack says of its own success is not taken on trust, and rounding is no failure.
+        what an attack says of its own success is not taken on trust, and rounding is no failure. An image that is of
+        the target class already is left as it is, and is not eligible.
     """
     predictions = logits.argmax(1)
     labels = torch.where(batch.labels < 0, predictions, batch.labels)
     targets = None if targeting is None else choose_targets(targeting, logits, labels, batch.indices, target_seed)
-    adversarials = attack(network, batch.images, labels, targets=targets, indices=batch.indices)
+    there = torch.zeros_like(labels, dtype=torch.bool) if targets is None else targets == labels
+    if there.any():
+        adversarials = batch.images.clone()
+        aims = None if targets is None else targets[~there]
+        adversarials[~there] = attack(
+            network, batch.images[~there], labels[~there], targets=aims, indices=batch.indices[~there]
+        )
+    else:
+        adversarials = attack(network, batch.images, labels, targets=targets, indices=batch.indices)
     adversarial_logits = network(adversarials)
     adversarial_predictions = adversarial_logits.argmax(1)
-    eligible = predictions == labels
+    eligible = (predictions == labels) & ~there
     confidence = max(0.0, attack.confidence - MARGIN_TOLERANCE)
     return AttackedBatch(
         images=batch.images,

@@ -44,7 +44,8 @@ class Classifier(LightningModule):
         weight_decay_on: ``"all"`` parameters, or the ``"weights"`` of convolutions and linear layers alone.
         validation_attack_images: Only so many images of the validation split, in its fixed order, are attacked.
         micro_batch: Images in a micro-batch of the evaluation; see :class:`~advscope.frozen.MicroBatched`.
-        targeting: For attacks that are to be targeted: the rule that chooses their targets, by attack name.
+        targeting: For attacks that are to be targeted: the rule that chooses their targets, or the number of a class,
+            by attack name.
         target_seed: Seed of ``"random"`` targets, which are a function of it and of an image's place in the data set;
             the same for every attack, so that attacks are compared at equal targets.
 
@@ -64,7 +65,7 @@ class Classifier(LightningModule):
         weight_decay_on: Literal["all", "weights"] = "all",
         validation_attack_images: int = 512,
         micro_batch: int = 64,
-        targeting: dict[str, Rule] | None = None,
+        targeting: dict[str, Rule | int] | None = None,
         target_seed: int = 0,
     ) -> None:
         super().__init__()
@@ -126,7 +127,9 @@ class Classifier(LightningModule):
         return self.evaluate(batch, attackable, "validate")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, AttackedBatch]:
-        """Evaluate on a batch; attack all of it."""
+        """Evaluate on a batch; attack all of it. One without images is of an evaluation that goes on after it."""
+        if not len(batch.indices):
+            return {}
         return self.evaluate(batch, torch.ones_like(batch.indices, dtype=torch.bool), "test")
 
     def evaluate(self, batch: Batch, attackable: Tensor, stage: str) -> dict[str, AttackedBatch]:

@@ -20,6 +20,23 @@ class Tally(Metric):
 
     full_state_update = False
 
+    def state(self) -> dict[str, Tensor | int]:
+        """Return what this process has added up so far; :meth:`restore` takes it up again, to the last bit."""
+        tensors = {name: getattr(self, name).detach().cpu().clone() for name in self._defaults}
+        return tensors | {"updates": self._update_count}
+
+    def restore(self, state: Mapping[str, Tensor | int]) -> None:
+        """Go on from what :meth:`state` returned.
+
+        Raises:
+            ValueError: If it is of another metric.
+        """
+        if set(state) != {*self._defaults, "updates"}:
+            raise ValueError(f"the state must hold {[*self._defaults, 'updates']}, got {list(state)}")
+        self._update_count = int(state["updates"])
+        for name in self._defaults:
+            setattr(self, name, torch.as_tensor(state[name]).to(self.device))
+
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         def moved(tensor: Tensor) -> Tensor:
             applied = fn(tensor)

@@ -9,15 +9,17 @@ from advscope.report.evaluation_figures import draw_figures, evaluation_figures,
 from advscope.report.example_figure import example_figure
 from advscope.report.examples import attacks_of, load_examples, save_examples
 from advscope.report.figure_style import save_figure
-from advscope.report.image_rows import read_columns, read_rows, write_rows
+from advscope.report.image_rows import read_columns, read_rows, write_columns, write_rows
 from advscope.report.page import to_html
 from advscope.report.ratio_figure import ratio_figure
+from advscope.report.shards import Shards
 from advscope.report.summary import estimate, read_summary, write_summary
 from advscope.report.unit_rows import read_units, write_units
 
 __all__ = [
     "Comparison",
     "Line",
+    "Shards",
     "accuracy_figure",
     "attacks_of",
     "bias_curve",
@@ -41,6 +43,7 @@ __all__ = [
     "to_html",
     "to_markdown",
     "to_rich",
+    "write_columns",
     "write_rows",
     "write_summary",
     "write_units",

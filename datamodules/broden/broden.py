@@ -114,6 +114,10 @@ class Broden(ImageDataModule):
         """Return the rows in index.csv of the chosen images, ascending, int64 ``(N,)``; the same for all splits."""
         return torch.from_numpy(self.images.rows)
 
+    def classes_of(self, name: SplitName) -> Tensor:
+        """Return -1 for each image, int64 ``(N,)``: Broden's images have no class."""
+        return torch.full((len(self.images.rows),), -1)
+
     def checksum(self, name: SplitName) -> str:
         """Return the sha256 over all labels' names, and over what each chosen row says and its files' sizes.
 

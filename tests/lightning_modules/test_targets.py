@@ -62,5 +62,13 @@ def test_another_seed_draws_other_targets():
 
 
 def test_an_unknown_rule_is_refused():
-    with pytest.raises(ValueError, match="rule must be 'random', 'second' or 'least_likely', got 'best'"):
+    with pytest.raises(
+        ValueError, match="rule must be 'random', 'second', 'least_likely' or the number of a class, got 'best'"
+    ):
         choose_targets("best", LOGITS, LABELS, torch.arange(2))
+
+
+def test_a_class_is_the_target_of_every_image():
+    assert choose_targets(1, LOGITS, LABELS, torch.arange(2)).tolist() == [1, 1]
+    with pytest.raises(ValueError, match=f"class of the network, 0 ... {LOGITS.shape[1] - 1}, got {LOGITS.shape[1]}"):
+        choose_targets(LOGITS.shape[1], LOGITS, LABELS, torch.arange(2))
