@@ -95,7 +95,11 @@ class Shards:
     def clear(self) -> None:
         """Remove this process's shards, and the folder where it was the last one."""
         shutil.rmtree(self.own, ignore_errors=True)
-        if self.root.is_dir() and not any(path.is_dir() for path in self.root.iterdir()):
+        try:
+            others = [path for path in self.root.iterdir() if path.name.startswith("process_")]
+        except OSError:  # another process was the last one meanwhile
+            return
+        if not others:
             shutil.rmtree(self.root, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
