@@ -2,7 +2,8 @@
 
 Attacks the test images once per named attack, measures the adversarial examples, and writes
 runs/NAME/results/OVERLAY/{summary.json, timing.json, images.csv, arrays.npz, figures/},
-and units.csv where units were dissected. One that is stopped goes on where it was when it is started again.
+units.csv where units were dissected, and table1.md, table2.md, tableA1.md where the attacks are those of
+Xu et al. 2019 (configs/paper/). One that is stopped goes on where it was when it is started again.
 A network trained elsewhere: ``python evaluate.py --config configs/NAME.yaml --weights FILE``.
 """
 
@@ -24,7 +25,8 @@ def main(args: list[str] | None = None) -> None:
         if cli.datamodule.stopped and data["n"] < data["of"]:
             print(f"Time was up after {data['n']} of {data['of']} images: the same command goes on.", flush=True)
         units = "units.csv, " if (cli.folder / "units.csv").exists() else ""
-        print(f"Written to {cli.folder}: summary.json, images.csv, arrays.npz, {units}figures/", flush=True)
+        tables = "".join(f"{path.name}, " for path in sorted(cli.folder.glob("table*.md")))
+        print(f"Written to {cli.folder}: summary.json, images.csv, arrays.npz, {units}{tables}figures/", flush=True)
 
 
 if __name__ == "__main__":

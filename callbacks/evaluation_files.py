@@ -7,7 +7,15 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from advscope.report import draw_figures, save_examples, write_columns, write_summary, write_units
+from advscope.report import (
+    draw_figures,
+    read_results,
+    save_examples,
+    write_columns,
+    write_paper_tables,
+    write_summary,
+    write_units,
+)
 from callbacks.evaluation_identity import weights_checksum
 from callbacks.gathering import chosen_examples, counts, joined
 from callbacks.monitor import Monitor
@@ -87,6 +95,7 @@ def write_evaluation(
         (folder / "units.csv").unlink(missing_ok=True)  # of an evaluation that had some
     save_examples(folder / "arrays.npz", arrays)
     write_summary(folder / "summary.json", summary)
+    write_paper_tables(read_results(folder.parent.parent, folder.name))
     seconds = max(state["seconds"] for state in states)
     timing = {
         "seconds": round(seconds, 2),

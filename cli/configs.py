@@ -31,6 +31,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_overlay(path: Path) -> dict[str, Any]:
+    """Return an overlay; where it names another one under ``over``, relative to itself, laid over that one."""
+    content = read_yaml(path)
+    below = content.pop("over", None)
+    return content if below is None else laid_over(read_overlay(path.parent / str(below)), content)
+
+
 def laid_over(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """Return ``base`` with an overlay on it: mappings merge, all else is replaced, ``attacks`` as a whole.
 

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 
 from callbacks import EvaluationProgress, EvaluationRecord, finish_wandb
 from cli.base import CLI
-from cli.configs import laid_over, read_yaml
+from cli.configs import laid_over, read_overlay, read_yaml
 from cli.targeting import aim_at, class_number
 
 
@@ -51,7 +51,7 @@ class EvaluateCLI(CLI):
         self.evaluation = own.name or f"{overlays[-1].stem}{kept}"
         self.checkpoint = str(own.weights.name) if own.weights else f"{own.checkpoint}.ckpt"
         for overlay in overlays:
-            base = laid_over(base, read_yaml(overlay))
+            base = laid_over(base, read_overlay(overlay))
         base.setdefault("trainer", {})["precision"] = "32-true"
         self.aimed = aim_at(base, own.target)
         self.weights_file = own.weights or self.run / "checkpoints" / self.checkpoint

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from advscope.attacks import Attack, succeeded
+from advscope.attacks import Attack, Refined, succeeded
 from advscope.attacks.base import MARGIN_TOLERANCE
 from advscope.batch import AttackedBatch, Batch
 from lightning_modules.targets import Rule, choose_targets
@@ -17,6 +17,7 @@ def attack_batch(
     logits: torch.Tensor,
     targeting: Rule | int | None = None,
     target_seed: int = 0,
+    first: torch.Tensor | None = None,
 ) -> AttackedBatch:
     """Attack a batch, predict the returned images, and settle who counts.
 
@@ -27,6 +28,8 @@ def attack_batch(
         logits: The network's logits of the clean images, ``(N, K)``.
         targeting: Rule that chooses targets, or the number of a class; ``None`` for an untargeted attack.
         target_seed: Seed of targets that are drawn at random.
+        first: For a :class:`~advscope.attacks.Refined` attack what the attack that it refines made of this batch, at
+            the same targets; ``None`` lets it run that attack itself.
 
     Returns:
         The batch before and after. An image is *eligible* if its clean prediction is its label, and *attacked* if it is
@@ -38,18 +41,17 @@ def attack_batch(
     predictions = logits.argmax(1)
     labels = torch.where(batch.labels < 0, predictions, batch.labels)
     targets = None if targeting is None else choose_targets(targeting, logits, labels, batch.indices, target_seed)
-    there = torch.zeros_like(labels, dtype=torch.bool) if targets is None else targets == labels
-    if there.any():
-        adversarials = batch.images.clone()
-        aims = None if targets is None else targets[~there]
-        adversarials[~there] = attack(
-            network, batch.images[~there], labels[~there], targets=aims, indices=batch.indices[~there]
-        )
-    else:
-        adversarials = attack(network, batch.images, labels, targets=targets, indices=batch.indices)
+    wanted = torch.ones_like(labels, dtype=torch.bool) if targets is None else targets != labels
+    aims = None if targets is None else targets[wanted]
+    if first is not None and isinstance(attack, Refined):
+        attack = attack.after(first[wanted])
+    adversarials = batch.images.clone()
+    adversarials[wanted] = attack(
+        network, batch.images[wanted], labels[wanted], targets=aims, indices=batch.indices[wanted]
+    )
     adversarial_logits = network(adversarials)
     adversarial_predictions = adversarial_logits.argmax(1)
-    eligible = (predictions == labels) & ~there
+    eligible = (predictions == labels) & wanted
     confidence = max(0.0, attack.confidence - MARGIN_TOLERANCE)
     return AttackedBatch(
         images=batch.images,

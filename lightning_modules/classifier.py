@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from advscope.attacks import Attack
+from advscope.attacks import Attack, Refined
 from advscope.batch import AttackedBatch, Batch
 from advscope.frozen import MicroBatched
 from advscope.intervals import Estimate
@@ -142,19 +142,35 @@ class Classifier(LightningModule):
             part = Batch(*(None if field is None else field[attackable] for field in batch))
             if not len(part.images):
                 return {}
-            attacked = {}
+            attacked: dict[str, AttackedBatch] = {}
+            spent: dict[str, tuple[int, int]] = {}
             for name, attack in self.attacks.items():
-                forwards, backwards = self.still.forwards, self.still.backwards
+                before = self.still.forwards, self.still.backwards
+                rule, known = self.targeting.get(name), self.refined_from(name, attacked)
+                first = None if known is None else attacked[known].adversarials
                 attacked[name] = attack_batch(
-                    self.still, attack, part, logits[attackable], self.targeting.get(name), self.target_seed
+                    self.still, attack, part, logits[attackable], rule, self.target_seed, first
                 )
-                # One forward pass predicts what the attack returned: that one is the evaluation's.
-                count = len(part.images)
-                cost.update(name, count, self.still.forwards - forwards - count, self.still.backwards - backwards)
+                # One forward pass predicts what the attack returned: that one is the evaluation's. What the first run
+                # of a refined attack took is its cost, too.
+                count, (forwards, backwards) = len(part.images), spent.get(known or "", (0, 0))
+                spent[name] = (
+                    forwards + self.still.forwards - before[0] - count,
+                    backwards + self.still.backwards - before[1],
+                )
+                cost.update(name, count, *spent[name])
         accuracy.update_attacked(
             {name: result.adversarial_logits.argmax(1) for name, result in attacked.items()}, part.labels
         )
         return attacked
+
+    def refined_from(self, name: str, attacked: Mapping[str, AttackedBatch]) -> str | None:
+        """Return which attack, of those that ran already, an attack refines at the same targets; ``None`` for none."""
+        refined, rule = self.attacks[name], self.targeting.get(name)
+        if not isinstance(refined, Refined):
+            return None
+        same = (each for each in attacked if self.attacks[each] == refined.attack and self.targeting.get(each) == rule)
+        return next(same, None)
 
     def on_validation_epoch_end(self) -> None:
         """Log the accuracies, and what the attacks cost."""

@@ -1,5 +1,6 @@
 """Every config runs, from training to evaluation, on miniatures in the real formats."""
 
+import csv
 import json
 import pickle
 from pathlib import Path
@@ -12,12 +13,19 @@ from PIL import Image
 import evaluate
 import train
 from advscope.report import read_summary
+from cli import read_overlay
 from datamodules.concept_shapes import export_broden
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-OVERLAYS = sorted((ROOT / "configs" / "evaluation").glob("*.yaml"))
-PAIRS = [overlay.stem for overlay in OVERLAYS if overlay.with_stem(f"{overlay.stem}_fast") in OVERLAYS]
+OVERLAYS = sorted((ROOT / "configs" / "evaluation").glob("*.yaml")) + sorted(
+    (ROOT / "configs" / "paper").glob("*.yaml")
+)
+PAIRS = [
+    overlay.stem
+    for overlay in OVERLAYS
+    if overlay.parent.name == "evaluation" and overlay.with_stem(f"{overlay.stem}_fast") in OVERLAYS
+]
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +135,9 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
         path = tmp_path / overlay.name
         path.write_text(yaml.safe_dump(short))
         arguments[3] = str(path)
-    if "_attacks_" in overlay.stem:
+    if "_attacks_" in overlay.stem or overlay.parent.name == "paper":
         path = tmp_path / overlay.name
-        path.write_text(yaml.safe_dump(shortened(yaml.safe_load(overlay.read_text()))))
+        path.write_text(yaml.safe_dump(shortened(read_overlay(overlay))))
         arguments[3] = str(path)
     if overlay.stem in ("demo", "dissection"):
         arguments.append("--trainer.callbacks.init_args.data.init_args.test=12")
@@ -139,11 +147,23 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
     evaluate.main([*arguments, "--name", f"overlay_{overlay.stem}", "--trainer.enable_progress_bar=false"])
     summary = read_summary(tiny_run / "results" / f"overlay_{overlay.stem}" / "summary.json")
     assert summary["data"]["n"] == 6
+    if overlay.parent.name == "paper":
+        check_the_papers_tables(tiny_run / "results" / f"overlay_{overlay.stem}", overlay.stem.partition("_")[0])
     if "_attacks_" in overlay.stem:
         check_the_papers_attacks(summary, refined=overlay.stem.startswith("refined"))
     assert ("test/all/robust_accuracy" in summary["figures"]) == (not overlay.stem.startswith("dissection"))
     dissected = overlay.stem.startswith("dissection") or overlay.stem == "demo"
     assert (summary["figures"].get("test/pgd/dissection/conv1/units", {}).get("value") == 8) == dissected
+
+
+def check_the_papers_tables(folder, table):
+    """Check that the tables that an overlay promises are there, with the paper's four attacks, and no others."""
+    wanted = {"table1", "table2", "tableA1"} if table == "tables" else {table}
+    assert {path.stem for path in folder.glob("table*.md")} == wanted
+    for name in wanted:
+        rows = list(csv.DictReader((folder / f"{name}.csv").open()))
+        assert {row["method"] for row in rows} == {"IFGSM", "C&W", "EAD", "Str"}
+        assert len(rows) == {"table1": 12, "table2": 8, "tableA1": 40}[name]
 
 
 def check_the_papers_attacks(summary, *, refined):

@@ -1,5 +1,8 @@
 """An attack once more, held to the region where its first result does its work."""
 
+import copy
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -46,6 +49,18 @@ class Refined(Attack):
         self.attack = attack
         self.region = region
         self.confidence = attack.confidence
+        self._first: Tensor | None = None
+
+    def after(self, first: Tensor) -> Self:
+        """Return this attack for one call on images whose first result is known, which saves the first run.
+
+        Args:
+            first: What :attr:`attack` returned for the very images, labels, targets, indices, draw and mask of the
+                call, ``(N, C, H, W)``.
+        """
+        known = copy.copy(self)
+        known._first = first
+        return known
 
     def perturb(
         self,
@@ -58,7 +73,9 @@ class Refined(Attack):
         mask: Tensor | None,
     ) -> Tensor:
         """Return what the second run makes of the images; see :meth:`Attack.perturb`."""
-        first = self.attack(network, images, labels, targets, indices, draw, mask)
+        first = self._first
+        if first is None:
+            first = self.attack(network, images, labels, targets, indices, draw, mask)
         reached = targets
         if reached is None:
             with torch.no_grad():

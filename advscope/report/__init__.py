@@ -11,7 +11,9 @@ from advscope.report.examples import attacks_of, load_examples, save_examples
 from advscope.report.figure_style import save_figure
 from advscope.report.image_rows import read_columns, read_rows, write_columns, write_rows
 from advscope.report.page import to_html
+from advscope.report.paper_tables import paper_tables, write_paper_tables
 from advscope.report.ratio_figure import ratio_figure
+from advscope.report.run_results import RunResults, read_results
 from advscope.report.shards import Shards
 from advscope.report.summary import estimate, read_summary, write_summary
 from advscope.report.unit_rows import read_units, write_units
@@ -19,6 +21,7 @@ from advscope.report.unit_rows import read_units, write_units
 __all__ = [
     "Comparison",
     "Line",
+    "RunResults",
     "Shards",
     "accuracy_figure",
     "attacks_of",
@@ -31,8 +34,10 @@ __all__ = [
     "evaluation_figures",
     "example_figure",
     "load_examples",
+    "paper_tables",
     "ratio_figure",
     "read_columns",
+    "read_results",
     "read_rows",
     "read_summary",
     "read_units",
@@ -44,6 +49,7 @@ __all__ = [
     "to_markdown",
     "to_rich",
     "write_columns",
+    "write_paper_tables",
     "write_rows",
     "write_summary",
     "write_units",

@@ -209,3 +209,21 @@ def test_settings_hold_the_attack_and_the_region():
     assert attack != Refined(PGD(steps=3), SalientPixels(GradCAM("layer2"), 0.5))
     assert hash(attack) != hash(Refined(PGD(steps=4), attack.region))
     assert isinstance(attack, Attack)
+
+
+def test_a_first_result_that_is_known_saves_its_run(residual, examples):
+    network = residual(dtype=torch.float64)
+    images, labels = examples(network, dtype=torch.float64)
+    attack = PGD(eps=0.05, step_size=0.02, steps=4)
+    refined = Refined(attack, SignificantCells(3))
+    first = attack(network, images, labels, indices=torch.arange(6))
+    expected = refined(network, images, labels, indices=torch.arange(6))
+    counted = MicroBatched(network, 6)
+    assert torch.equal(refined.after(first)(counted, images, labels, indices=torch.arange(6)), expected)
+    spent = counted.backwards
+    refined(counted, images, labels, indices=torch.arange(6))
+    assert counted.backwards - spent == 2 * spent
+    # The attack itself remembers nothing.
+    assert refined == Refined(attack, SignificantCells(3))
+    other = attack(network, images.flip(0), labels.flip(0))
+    assert not torch.equal(refined.after(other)(network, images, labels), expected)
