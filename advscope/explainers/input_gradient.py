@@ -49,6 +49,7 @@ def input_gradients(network: nn.Module, points: Tensor, classes: Tensor, create_
     Raises:
         ValueError: If a class is not the network's, or the logits do not depend on the inputs.
     """
+    points = points.contiguous(memory_format=torch.channels_last)
     if not create_graph:
         points = points.detach().requires_grad_()
     elif not points.requires_grad:
