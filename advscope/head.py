@@ -1,6 +1,6 @@
-"""Finding the head of a network that a class activation map needs: global average pooling, then one linear layer."""
+"""Finding the head of a network that a class activation map needs: global average pooling and one linear layer."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,14 +12,15 @@ from advscope.layers import activations, find_layer, inner
 
 
 class Head(NamedTuple):
-    """Where a network's last feature map is, and the linear layer that turns its average into logits."""
+    """Where a network's last feature map is, and the layer that turns its average into logits linearly."""
 
     layer: str
     """Name of the module at the last feature map, ``(N, C, h, w)``."""
     takes_input: bool
     """Whether the map is that module's input (a pooling's, say) rather than its output."""
     linear: str
-    """Name of the :class:`~torch.nn.Linear`, C -> K, whose output is the logits."""
+    """Name of the :class:`~torch.nn.Linear`, or convolution of 1 x 1, C -> K: its output is the logits, or its
+    output's average is."""
 
 
 class _Call(NamedTuple):
@@ -32,13 +33,28 @@ class _Call(NamedTuple):
     precision: float
 
 
+class _End(NamedTuple):
+    """What a layer that may be the head took and gave, each averaged over its positions."""
+
+    name: str
+    pooled: Tensor
+    output: Tensor
+    is_exact: bool
+    precision: float
+
+    def yields(self, logits: Tensor) -> bool:
+        """Whether the output is the logits: bit by bit, or up to rounding where it was averaged."""
+        return torch.equal(self.output, logits) if self.is_exact else _is_same(self.output, logits, self.precision)
+
+
 def find_head(network: nn.Module, images: Tensor) -> Head:
     """Find the last feature map and the linear head of a network, by running it once on the first image.
 
-    Nothing is guessed from names or types: the logits must *be* the output of a linear layer, and that layer's input
-    must *equal* the average over positions of a feature map with as many channels. Of several such maps the one
-    nearest to the head is taken, an output before an input. A map of a single position counts for none: it is its own
-    average, also where it was normalised or transformed after the pooling.
+    Nothing is guessed from names: the logits must *be* the output of a linear layer, and that layer's input must
+    *equal* the average over positions of a feature map with as many channels. A convolution of 1 x 1 is a linear layer,
+    whether it comes after the pooling or before it: averaging its output is the same as averaging its input. Of several
+    such maps the one nearest to the head is taken, an output before an input. A map of a single position counts for
+    none: it is its own average, also where it was normalised or transformed after the pooling.
 
     Args:
         network: Maps images to logits; micro-batched or not. Its hooks and modes are left as found.
@@ -58,7 +74,7 @@ def find_head(network: nn.Module, images: Tensor) -> Head:
     if len(images) == 0:
         raise ValueError("find_head needs an image to run the network on, got none")
     maps: list[_Call] = []
-    linears: list[tuple[str, Tensor, Tensor]] = []
+    ends: list[_End] = []
     times: dict[str, int] = {}
 
     def watch_map(name: str, is_input: bool, tensor: object) -> None:
@@ -73,8 +89,8 @@ def find_head(network: nn.Module, images: Tensor) -> Head:
 
     def after(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         watch_map(name, False, output)
-        if isinstance(module, nn.Linear) and isinstance(output, Tensor) and isinstance(inputs[0], Tensor):
-            linears.append((name, inputs[0].clone(), output.clone()))
+        if _is_linear(module) and inputs and isinstance(output, Tensor) and isinstance(inputs[0], Tensor):
+            ends.append(_end(name, inputs[0], output))
 
     handles = []
     try:
@@ -94,13 +110,16 @@ def find_head(network: nn.Module, images: Tensor) -> Head:
 
     if not isinstance(logits, Tensor) or not logits.isfinite().all():
         raise _refusal(network, "it does not return finite logits")
-    # The last linear layer that yields the logits, bit by bit.
-    ends = [(name, pooled) for name, pooled, output in linears if torch.equal(output, logits)]
-    if not ends:
+    yielding = [end for end in ends if end.yields(logits)]
+    if not yielding:
         raise _refusal(network, "its logits are not the output of a linear layer")
-    linear, pooled = ends[-1]
+    linear, pooled = yielding[-1].name, yielding[-1].pooled
     # The pooling's own output is a map, too, but one of a single position.
-    matching = [call for call in maps if call.positions > 1 and times[call.name] == 1 and _is_average(call, pooled)]
+    matching = [
+        call
+        for call in maps
+        if call.positions > 1 and times[call.name] == 1 and _is_same(call.average, pooled, call.precision)
+    ]
     if not matching:
         reason = (
             f"the input of its last linear layer, {linear!r}, is not the global average of the feature map of a layer"
@@ -143,8 +162,19 @@ def feature_maps(network: nn.Module, images: Tensor, head: Head) -> tuple[Tensor
 _FOUND: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], Head]] = WeakKeyDictionary()
 
 
-def head_maps(network: nn.Module, images: Tensor) -> tuple[nn.Linear, Tensor, Tensor]:
-    """Find a network's head and run the network once: its linear layer, last feature maps and logits.
+class HeadMaps(NamedTuple):
+    """A linear head with what went into it and came out, for ``N`` images."""
+
+    weight: Tensor
+    """Of the linear layer, ``(K, C)``."""
+    features: Tensor
+    """Last feature maps, ``(N, C, h, w)``."""
+    logits: Tensor
+    """``(N, K)``: the weight times the average of the features, and the bias."""
+
+
+def head_maps(network: nn.Module, images: Tensor) -> HeadMaps:
+    """Find a network's head and run the network once: the head's weight, last feature maps and logits.
 
     A head that was found before is used again if it still explains the logits of this very call: the linear layer on
     the average of the maps must give them. A network that was changed in between is looked at anew.
@@ -154,7 +184,7 @@ def head_maps(network: nn.Module, images: Tensor) -> tuple[nn.Linear, Tensor, Te
         images: Images in [0, 1], ``(N, C, H, W)``, N >= 1.
 
     Returns:
-        The linear layer C -> K, maps ``(N, C, h, w)`` and logits ``(N, K)``.
+        Weight ``(K, C)``, maps ``(N, C, h, w)`` and logits ``(N, K)``.
 
     Raises:
         ValueError: As :func:`find_head`.
@@ -167,43 +197,63 @@ def head_maps(network: nn.Module, images: Tensor) -> tuple[nn.Linear, Tensor, Te
             return found
     head = find_head(network, images)
     linear = find_layer(network, head.linear)
-    assert isinstance(linear, nn.Linear)  # find_head names no other
+    assert _is_linear(linear)  # find_head names no other
     features, logits = feature_maps(network, images, head)
     known[shape] = head
-    return linear, features, logits
+    return HeadMaps(linear.weight.flatten(1), features, logits)
 
 
-def _still_there(network: nn.Module, images: Tensor, head: Head) -> tuple[nn.Linear, Tensor, Tensor] | None:
+def _still_there(network: nn.Module, images: Tensor, head: Head) -> HeadMaps | None:
     """Return what a known head gives, None where it does not explain the logits."""
     modules = dict(inner(network).named_modules())
     linear = modules.get(head.linear)
-    if head.layer not in modules or not isinstance(linear, nn.Linear):
+    if head.layer not in modules or linear is None or not _is_linear(linear):
         return None
     try:
         features, logits = feature_maps(network, images, head)
     except ValueError:  # the layer does not run any more, or several times
         return None
-    if features.ndim != 4 or features.shape[1] != linear.in_features or logits.shape[1:] != (linear.out_features,):
+    weight = linear.weight.flatten(1)
+    if features.ndim != 4 or features.shape[1] != weight.shape[1] or logits.shape[1:] != weight.shape[:1]:
         return None
     with torch.no_grad():
-        explained = functional.linear(features.mean((2, 3)), linear.weight, linear.bias)
+        explained = functional.linear(features.mean((2, 3)), weight, linear.bias)
         tolerance = torch.finfo(logits.dtype).eps ** 0.75 * float(logits.abs().max())
         close = bool((explained - logits).abs().max() <= tolerance)
-    return (linear, features, logits) if close else None
+    return HeadMaps(weight, features, logits) if close else None
 
 
-def _is_average(call: _Call, pooled: Tensor) -> bool:
-    """Whether the input of a linear layer is the average of a feature map, up to rounding."""
-    if call.average.shape != pooled.shape:
+def _is_linear(module: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
+    """Whether a module maps the channels of each position linearly and by itself."""
+    if isinstance(module, nn.Conv2d):
+        plain = module.kernel_size == module.stride == (1, 1) and module.groups == 1
+        return plain and module.padding in ((0, 0), "valid", "same")
+    return isinstance(module, nn.Linear)
+
+
+def _end(name: str, given: Tensor, output: Tensor) -> _End:
+    """Return what a linear layer took and gave, copied (it may be overwritten later), without its positions."""
+    precision = torch.finfo(output.dtype).eps
+    if output.ndim == 4 and output[0, 0].numel() > 1:
+        average = (given.mean((2, 3), dtype=torch.float64), output.mean((2, 3), dtype=torch.float64))
+        return _End(name, *average, False, precision)
+    if output.ndim == 4:
+        return _End(name, given.flatten(1).clone(), output.flatten(1).clone(), True, precision)
+    return _End(name, given.clone(), output.clone(), True, precision)
+
+
+def _is_same(average: Tensor, other: Tensor, precision: float) -> bool:
+    """Whether two vectors are the same up to the rounding of an average."""
+    if average.shape != other.shape:
         return False
     # Between the few roundings of a sum over positions and any difference that a network would mean.
-    tolerance = max(call.precision, torch.finfo(pooled.dtype).eps) ** 0.75
-    scale = float(call.average.abs().max())
-    return bool((call.average - pooled).abs().max() <= tolerance * scale)
+    tolerance = max(precision, torch.finfo(other.dtype).eps) ** 0.75
+    scale = float(average.abs().max())
+    return bool((average - other).abs().max() <= tolerance * scale)
 
 
 def _refusal(network: nn.Module, reason: str) -> ValueError:
     """Return the error for a network without such a head."""
     name = getattr(network, "name", None)
     name = f"{type(network).__name__}({name})" if isinstance(name, str) else type(network).__name__
-    return ValueError(f"{name} has no closed-form class activation map: {reason}; use GradCAM(layer=...) instead")
+    return ValueError(f"{name} has no closed-form class activation map: {reason}; use GradCAM() instead")

@@ -92,7 +92,8 @@ def blocks(network: nn.Module) -> list[str]:
 
     A block is a convolution or linear layer, or a module around some that is no plain container (a residual block,
     say), on the top level or in a container on it: the units in which architectures are described. A wrapper that
-    holds all the weights of a network is looked into.
+    holds all the weights of a network is looked into, and so is a stage: a module whose weights are all in one
+    sequence of blocks of one kind (timm's).
     """
     names: list[str] = []
 
@@ -103,10 +104,24 @@ def blocks(network: nn.Module) -> list[str]:
             path = f"{prefix}{name}"
             if isinstance(child, nn.Conv2d | nn.Linear):
                 names.append(path)
-            elif isinstance(child, nn.Sequential | nn.ModuleList) or whole == {id(p) for p in child.parameters()}:
+            elif (
+                isinstance(child, nn.Sequential | nn.ModuleList)
+                or whole == {id(p) for p in child.parameters()}
+                or _is_stage(child)
+            ):
                 visit(child, f"{path}.")
             elif any(isinstance(layer, nn.Conv2d | nn.Linear) for layer in child.modules()):
                 names.append(path)
 
     visit(inner(network), "")
     return names
+
+
+def _is_stage(module: nn.Module) -> bool:
+    """Whether all that has weights in a module is one sequence of blocks of one kind, which are no single layers."""
+    weighted = [child for child in module.children() if any(True for _ in child.parameters())]
+    if len(weighted) != 1 or not isinstance(weighted[0], nn.Sequential | nn.ModuleList):
+        return False
+    kinds = {type(block) for block in weighted[0]}
+    compound = all(any(True for _ in block.children()) for block in weighted[0])
+    return len(kinds) == 1 and compound and not issubclass(kinds.pop(), nn.Sequential)

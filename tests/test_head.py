@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import timm
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -28,7 +29,29 @@ SUPPORTED: dict[str, tuple[Callable[[], nn.Module], Head]] = {
         Head("network.features", False, "network.classifier.1"),
     ),
     "timm-resnet18": (lambda: Library("timm/resnet18"), Head("network.layer4", False, "network.fc")),
+    # Convolutions of 1 x 1 on the pooled map, and on the map before it is pooled.
+    "timm-resnetv2": (lambda: timm.create_model("resnetv2_50"), Head("norm", False, "head.fc")),
+    "convolution-after": (
+        lambda: nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(6, 4, 1), nn.Flatten()),
+        Head("0", False, "2"),
+    ),
+    "convolution-before": (
+        lambda: nn.Sequential(nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        Head("0", False, "1"),
+    ),
+    "convolution-before-of-a-function": (lambda: ConvolutionBefore(), Head("head", True, "head")),
 }
+
+
+class ConvolutionBefore(nn.Module):
+    """A head of 1 x 1 convolutions on a map that no module returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(relu(self.conv(images))).mean((2, 3))
 
 
 def hooks(network: nn.Module) -> int:
@@ -54,7 +77,7 @@ def test_finds_it_and_the_map_times_the_weights_is_the_logits(name: str) -> None
     assert maps.ndim == 4
     assert maps[0, 0].numel() > 1
     # The definition of a class activation map: its average over positions, and the bias, is the logit.
-    class_maps = torch.einsum("nchw,kc->nkhw", maps, linear.weight)
+    class_maps = torch.einsum("nchw,kc->nkhw", maps, linear.weight.flatten(1))
     torch.testing.assert_close(class_maps.mean(dim=(2, 3)) + linear.bias, logits, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(logits, network(images), rtol=1e-10, atol=1e-10)
 
@@ -172,6 +195,13 @@ def test_the_average_of_averages_is_taken_nearest_to_the_head() -> None:
     assert find_head(network, torch.rand(1, 3, 8, 8)) == Head("2", False, "5")
 
 
+class Averaged(nn.Module):
+    """Global average pooling."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.mean((2, 3))
+
+
 class Tempered(nn.Module):
     """Divides the logits by a temperature after the linear layer."""
 
@@ -194,6 +224,23 @@ class Tempered(nn.Module):
         (lambda: nn.Sequential(CIFARResNet(8), nn.Softmax(1)), "Sequential has no .* not the output of a linear layer"),
         (Tempered, "Tempered has no .* not the output of a linear layer"),
         (lambda: FunctionalReLU(pool=nn.AdaptiveMaxPool2d(1)), "'linear', is not the global average"),
+        # Convolutions that look at more than their own position, or at some channels alone, and one before a ReLU.
+        (
+            lambda: nn.Sequential(nn.Conv2d(3, 4, 3), Averaged()),
+            "Sequential has no .* not the output of a linear layer",
+        ),
+        (
+            lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1, groups=2), Averaged()),
+            "Sequential has no .* not the output of a linear layer",
+        ),
+        (
+            lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1, stride=2), Averaged()),
+            "Sequential has no .* not the output of a linear layer",
+        ),
+        (
+            lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True), Averaged()),
+            "Sequential has no .* not the output of a linear layer",
+        ),
         # Batch normalisation between pooling and head: its output is its own average, but no average of a map.
         (
             lambda: FunctionalReLU(pool=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.GroupNorm(2, 6))),
@@ -209,7 +256,7 @@ def test_refuses_other_heads_by_name(make: Callable[[], nn.Module], message: str
     with pytest.raises(ValueError, match=message) as caught:
         find_head(network, torch.rand(1, 3, 64, 64))
 
-    assert str(caught.value).endswith("use GradCAM(layer=...) instead")
+    assert str(caught.value).endswith("use GradCAM() instead")
     assert "\n" not in str(caught.value)
     assert hooks(network) == 0
 
@@ -243,13 +290,14 @@ def test_a_known_head_is_used_again_and_a_changed_network_looked_at_anew():
         times = []
         handle = network.register_forward_hook(lambda *_: times.append(1))
         with torch.no_grad():
-            linear, features, logits = head_maps(network, images)
+            weight, features, logits = head_maps(network, images)
         handle.remove()
-        torch.testing.assert_close(linear(features.mean((2, 3))), logits)
-        return len(times), linear
+        torch.testing.assert_close(features.mean((2, 3)) @ weight.T + network[4].bias, logits)
+        assert torch.equal(weight, network[4].weight)
+        return len(times)
 
-    assert runs() == (2, network[4])
-    assert runs() == (1, network[4])
+    assert runs() == 2
+    assert runs() == 1
     # The ReLU moved behind the pooling: its old place no longer explains the logits.
     network[1], network[3] = nn.Identity(), nn.Sequential(nn.Flatten(), nn.ReLU())
     network[0].bias.data -= 10
@@ -258,7 +306,7 @@ def test_a_known_head_is_used_again_and_a_changed_network_looked_at_anew():
     network[1], network[3] = nn.ReLU(), nn.Flatten()
     network[0].bias.data += 10
     network[4] = nn.Linear(6, 9)
-    assert runs()[1] is network[4]
+    assert runs() == 1  # the same place, with another weight
 
 
 def test_a_head_whose_layer_does_not_run_any_more_is_looked_for_anew() -> None:

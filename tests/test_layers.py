@@ -1,6 +1,7 @@
 """Tests of finding layers and reading their outputs."""
 
 import pytest
+import timm
 import torch
 import torchvision
 from torch import nn
@@ -151,6 +152,18 @@ def stages(counts: list[int], prefix: str = "") -> list[str]:
             ["network.conv1", *stages([2, 2, 2, 2], "network."), "network.fc"],
         ),
         (lambda: Library("timm/resnet18"), ["network.conv1", *stages([2, 2, 2, 2], "network."), "network.fc"]),
+        (
+            lambda: timm.create_model("resnetv2_50"),
+            [
+                "stem.conv",
+                *[f"stages.{stage}.blocks.{b}" for stage, n in enumerate([3, 4, 6, 3]) for b in range(n)],
+                "head",
+            ],
+        ),
+        (
+            torchvision.models.mobilenet_v2,
+            ["features.0.0", *[f"features.{block}" for block in range(1, 18)], "features.18.0", "classifier.1"],
+        ),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), ["1"]),
         (
             lambda: nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Flatten(), nn.Linear(4, 2)),

@@ -4,12 +4,18 @@ from advscope.measures.activation_bias import ActivationBias, LayerBias, activat
 from advscope.measures.attack_cost import AttackCost
 from advscope.measures.base import ImageMeans
 from advscope.measures.concept_tally import ConceptTable, ConceptTally, ImageConcepts
+from advscope.measures.control_perturbations import noise_control, shuffled_cells_control, shuffled_control
 from advscope.measures.correlations import kendall, pearson
 from advscope.measures.dissected_layer import DissectedLayer
 from advscope.measures.dissection import dissect
 from advscope.measures.dissection_settings import DissectionSettings
 from advscope.measures.grid import cell_mask, cell_norms, grid_cells, without_cells
-from advscope.measures.interpretability_score import InterpretabilityScore, MaskedShare, interpretability_score
+from advscope.measures.interpretability_score import (
+    InterpretabilityScore,
+    MaskedShare,
+    interpretability_score,
+    masked_share,
+)
 from advscope.measures.order_statistics import TopQuantile
 from advscope.measures.perturbation_size import PerturbationSize, PerturbationSizes, perturbation_size
 from advscope.measures.promotion_suppression import CellEffects, PromotionSuppression, promotion_suppression
@@ -50,10 +56,14 @@ __all__ = [
     "grid_cells",
     "interpretability_score",
     "kendall",
+    "masked_share",
+    "noise_control",
     "pearson",
     "perturbation_size",
     "promotion_suppression",
     "salient_mask",
+    "shuffled_cells_control",
+    "shuffled_control",
     "significant",
     "top_units_p_values",
     "unit_masks",

@@ -5,6 +5,7 @@ from advscope.networks.library import Library
 from advscope.networks.madry_resnet import MadryResNet
 from advscope.networks.normalize import Normalize, PerImageStandardize
 from advscope.networks.preact_resnet import PreActResNet18
+from advscope.networks.preprocessing import Preprocessing
 from advscope.networks.resnet import ResNet18, ResNet34, ResNet50
 from advscope.networks.weights import load_weights
 
@@ -15,6 +16,7 @@ __all__ = [
     "Normalize",
     "PerImageStandardize",
     "PreActResNet18",
+    "Preprocessing",
     "ResNet18",
     "ResNet34",
     "ResNet50",

@@ -8,9 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision import models
 
-from advscope.networks.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from advscope.networks.normalize import Normalize
+from advscope.networks.preprocessing import Preprocessing, timm_preprocessing, torchvision_preprocessing
 
-_WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
+_AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
+"""Heads that serve training alone: left out, and their weights in a file with them."""
 
 
 class Library(nn.Module):
@@ -26,6 +28,13 @@ class Library(nn.Module):
             ImageNet's where it states nothing.
         std: Standard deviation, likewise.
         settings: Further arguments of the library's constructor.
+
+    Attributes:
+        preprocessing: What images the network's weights were made for: side, short side before the crop,
+            interpolation; mean and std are those in use. It belongs to the library's default weights (of timm, to the
+            tag in the name); older weights in a file may want another (torchvision's first ones a short side of 256).
+        unused_weights: Prefixes of weights that published files hold and the network leaves out: heads that serve
+            training alone.
 
     Raises:
         ValueError: If the name is unknown (the message gives the nearest), or has no such pretrained weights.
@@ -48,15 +57,23 @@ class Library(nn.Module):
             raise ValueError(f'name must be "torchvision/NAME" or "timm/NAME", got {name!r}')
         build = _from_torchvision if library == "torchvision" else _from_timm
         try:
-            network, own_mean, own_std = build(network_name, num_classes, pretrained, dict(settings or {}))
+            network, own = build(network_name, num_classes, pretrained, dict(settings or {}))
         except OSError as error:
             raise ConnectionError(
                 f"the pretrained weights of {name} cannot be downloaded ({type(error).__name__}): "
                 "set pretrained to false, and load them from a file"
             ) from error
         self.name = name
-        self.normalize = Normalize(own_mean if mean is None else mean, own_std if std is None else std)
+        self.preprocessing: Preprocessing = own._replace(
+            mean=own.mean if mean is None else tuple(mean), std=own.std if std is None else tuple(std)
+        )
+        self.normalize = Normalize(self.preprocessing.mean, self.preprocessing.std)
         self.network = network
+        self.unused_weights = tuple(
+            prefix
+            for prefix in _AUXILIARY_HEADS.get(network_name.partition(".")[0], ())
+            if not any(key.startswith(prefix) for key in network.state_dict())
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of ``(N, 3, H, W)`` images in [0, 1], ``(N, K)``."""
@@ -68,11 +85,11 @@ class Library(nn.Module):
         return self.name
 
 
-_Built = tuple[nn.Module, Sequence[float], Sequence[float]]
+_Built = tuple[nn.Module, Preprocessing]
 
 
 def _from_torchvision(name: str, num_classes: int, pretrained: bool, settings: dict[str, Any]) -> _Built:
-    """Return a network of torchvision with the mean and standard deviation of its default weights."""
+    """Return a network of torchvision with the preprocessing of its default weights."""
     # Of its classification models alone: detection and segmentation do not return logits.
     _check_known("torchvision", name, models.list_models(module=models))
     if pretrained and num_classes != 1000:
@@ -80,18 +97,19 @@ def _from_torchvision(name: str, num_classes: int, pretrained: bool, settings: d
             f"torchvision/{name}: pretrained weights have 1,000 classes, got num_classes={num_classes}: "
             "use 1000, or pretrained=False"
         )
-    if name in _WITH_AUXILIARY_HEADS:
-        # Else these two return logits and auxiliary logits while they train, and warn about their initialisation.
-        settings = {"aux_logits": False, "init_weights": not pretrained} | settings
+    if name in _AUXILIARY_HEADS:
+        # Else these two return logits and auxiliary logits while they train, and warn about their initialisation. Their
+        # published weights were made for images in [-1, 1]: torchvision sets `transform_input` with its own download
+        # alone, and weights from a file would get images normalised otherwise.
+        settings = {"aux_logits": False, "init_weights": not pretrained, "transform_input": True} | settings
     if not pretrained:
         settings = {"num_classes": num_classes} | settings
     network = models.get_model(name, weights="DEFAULT" if pretrained else None, **settings)
-    preset = models.get_model_weights(name).DEFAULT.transforms()
-    return network, getattr(preset, "mean", IMAGENET_MEAN), getattr(preset, "std", IMAGENET_STD)
+    return network, torchvision_preprocessing(models.get_model_weights(name).DEFAULT.transforms())
 
 
 def _from_timm(name: str, num_classes: int, pretrained: bool, settings: dict[str, Any]) -> _Built:
-    """Return a network of timm with the mean and standard deviation of its configuration."""
+    """Return a network of timm with the preprocessing of its configuration."""
     try:
         timm = importlib.import_module("timm")
     except ModuleNotFoundError:
@@ -103,8 +121,7 @@ def _from_timm(name: str, num_classes: int, pretrained: bool, settings: dict[str
     if pretrained and not timm.is_model_pretrained(name):
         raise ValueError(f"timm/{name} has no pretrained weights: set pretrained to false")
     network = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **settings)
-    own = network.pretrained_cfg
-    return network, own.get("mean") or IMAGENET_MEAN, own.get("std") or IMAGENET_STD
+    return network, timm_preprocessing(network.pretrained_cfg)
 
 
 def _check_known(library: str, name: str, known: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ def load_weights(network: nn.Module, path: str | Path) -> str:
     The file holds a state dict, bare or under one of :data:`CONTAINERS` (Lightning's checkpoints do). Prefixes
     ``module.``, ``model.`` and ``network.`` do not count, neither in the file nor in the network. Mean and standard
     deviation of a ``normalize`` layer are settings of the network: where the file has them too, they must agree.
+    Weights under a prefix that a network states as ``unused_weights`` (heads that it leaves out) are passed over.
 
     Args:
         network: Takes the weights, in place; a mismatch leaves it as it was.
@@ -58,7 +59,12 @@ def load_weights(network: nn.Module, path: str | Path) -> str:
     ]
     if missing:
         complaints.append(f"missing {_listed(missing)}")
-    unexpected = [name for plain, (name, _) in found.items() if plain not in own and not _SETTINGS.search(plain)]
+    unused = tuple(prefix for module in network.modules() for prefix in getattr(module, "unused_weights", ()))
+    unexpected = [
+        name
+        for plain, (name, _) in found.items()
+        if plain not in own and not _SETTINGS.search(plain) and not plain.startswith(unused)
+    ]
     if unexpected:
         complaints.append(f"unexpected {_listed(unexpected)}")
     shapes = [

@@ -93,6 +93,15 @@ def test_works_on_the_libraries_resnets(name):
     assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
+def test_works_on_a_head_that_is_a_convolution():
+    network = Library("timm/resnetv2_101").double().eval()
+    images, classes = batch(1, 64)
+    network.network.head.fc.bias.data.normal_()
+    maps = CAM()(network, images, classes)
+    torch.testing.assert_close(maps, 4 * GradCAM()(network, images, classes), rtol=1e-8, atol=1e-12)
+    assert maps.abs().max() > 0
+
+
 def test_averages_to_the_logit_less_its_bias():
     network, (images, classes) = Pooled().double().eval(), batch(size=16)
     maps = network.body(images)

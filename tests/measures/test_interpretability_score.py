@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from advscope.measures import InterpretabilityScore, interpretability_score
+from advscope.measures import InterpretabilityScore, interpretability_score, masked_share, salient_mask
+from advscope.measures.interpretability_score import suffix
 
 
 def pairs(count=6, height=7, width=9, ties=False):
@@ -137,14 +138,32 @@ def test_the_metric_knows_the_columns():
     perturbations, heatmaps = pairs()
     clean = interpretability_score(perturbations, heatmaps)
     adversarial = interpretability_score(perturbations, -heatmaps)
-    columns = InterpretabilityScore.columns(clean, adversarial)
     metric = InterpretabilityScore()
+    given = {"": perturbations}
+    columns = metric.columns("clean", salient_mask(heatmaps), given)
+    columns |= metric.columns("adversarial", salient_mask(-heatmaps), given)
     assert tuple(columns) == metric.quantities
     assert set(columns) >= {"score_clean", "excess_adversarial", "mask_share_clean", "chance_adversarial"}
     everyone = torch.ones(6, dtype=torch.bool)
     metric.update(columns, everyone, everyone)
     assert metric.compute()["score_clean"].value == pytest.approx(clean.score.mean().item())
     assert metric.compute()["score_adversarial"].value == pytest.approx(adversarial.score.mean().item())
+
+
+def test_the_names_of_explainers_quantiles_and_controls():
+    metric = InterpretabilityScore([suffix(), suffix("early"), suffix("early", 0.6)], ["noise"])
+    assert {"score_clean", "score_clean_noise_early_at_60", "mask_share_adversarial_early"} <= set(metric.quantities)
+    assert len(metric.quantities) == 3 * 2 * 5
+    assert [suffix("", 0.0), suffix("", 0.999), suffix("a_1", 0.295)] == ["_at_0", "_at_100", "_a_1_at_30"]
+    with pytest.raises(ValueError, match="quantities must be one or more different names"):
+        InterpretabilityScore(["", ""])
+    with pytest.raises(ValueError, match="controls must be among noise, shuffled, shuffled_cells, got random"):
+        InterpretabilityScore(controls=["random"])
+
+
+def test_a_share_in_an_empty_mask_is_undefined():
+    perturbations, _ = pairs()
+    assert all(values.isnan().all() for values in masked_share(perturbations, torch.zeros(6, 7, 9, dtype=torch.bool)))
 
 
 @pytest.mark.parametrize(

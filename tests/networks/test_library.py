@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+import timm
 import torch
 import torchvision
 
 from advscope.frozen import FoldedBatchNorm
-from advscope.networks import Library, load_weights
+from advscope.networks import Library, Preprocessing, load_weights
 from advscope.networks import library as subject
 
 
@@ -34,8 +36,8 @@ def test_constants_come_from_the_library() -> None:
         assert network.normalize.std.flatten().tolist() == [std] * 3
     # torchvision's weights of EfficientNetV2-L state 0.5; on the meta device it costs no memory.
     with torch.device("meta"):
-        _, mean, std = subject._from_torchvision("efficientnet_v2_l", 2, False, {})
-    assert [list(mean), list(std)] == [[0.5] * 3, [0.5] * 3]
+        _, own = subject._from_torchvision("efficientnet_v2_l", 2, False, {})
+    assert own == Preprocessing(480, 480, "bicubic", (0.5,) * 3, (0.5,) * 3)
 
 
 def test_constants_can_be_given() -> None:
@@ -43,6 +45,7 @@ def test_constants_can_be_given() -> None:
 
     assert network.normalize.mean.flatten().tolist() == [0.5, 0.5, 0.5]
     assert network.normalize.std.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert network.preprocessing == Preprocessing(224, 256, "bilinear", (0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
 
 
 def test_timm_by_name_and_by_name_with_tag() -> None:
@@ -62,6 +65,89 @@ def test_networks_with_auxiliary_heads_return_logits_while_they_train() -> None:
     network = Library("torchvision/googlenet", num_classes=6, settings={"init_weights": False}).train()
 
     assert network(torch.rand(2, 3, 96, 96)).shape == (2, 6)
+
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("torchvision/resnet101", Preprocessing(224, 232, "bilinear", *IMAGENET)),
+        ("torchvision/resnet152", Preprocessing(224, 232, "bilinear", *IMAGENET)),
+        ("torchvision/mobilenet_v2", Preprocessing(224, 232, "bilinear", *IMAGENET)),
+        ("torchvision/inception_v3", Preprocessing(299, 342, "bilinear", *IMAGENET)),
+        ("timm/inception_v3", Preprocessing(299, 341, "bicubic", *HALVES)),
+        ("timm/resnetv2_101", Preprocessing(288, 288, "bicubic", *HALVES)),
+        ("timm/resnetv2_101x1_bit.goog_in21k_ft_in1k", Preprocessing(448, 448, "bilinear", *HALVES)),
+        ("timm/resnet18.a1_in1k", Preprocessing(288, 288, "bicubic", *IMAGENET)),
+    ],
+)
+def test_the_papers_networks_say_what_images_they_were_made_for(name: str, expected: Preprocessing) -> None:
+    with torch.device("meta"):  # costs no memory
+        network = Library(name)
+
+    assert network.preprocessing == expected
+    library, _, plain = name.partition("/")
+    if library == "timm":
+        theirs = timm.data.resolve_model_data_config(network.network, use_test_size=True)
+        assert expected.size == theirs["input_size"][1]
+        assert expected.resize == int(expected.size / theirs["crop_pct"])
+        assert (expected.interpolation, expected.mean, expected.std) == tuple(
+            theirs[key] for key in ("interpolation", "mean", "std")
+        )
+    else:
+        theirs = torchvision.models.get_model_weights(plain).DEFAULT.transforms()
+        assert [expected.size] == theirs.crop_size
+        assert [expected.resize] == theirs.resize_size
+
+
+@pytest.mark.parametrize(
+    "name", ["torchvision/resnet101", "torchvision/mobilenet_v2", "torchvision/inception_v3", "timm/resnetv2_101"]
+)
+def test_the_papers_networks_run_at_their_size_with_weights_from_a_file(name: str, tmp_path: Path) -> None:
+    settings = {"init_weights": False} if name.endswith("inception_v3") else None
+    source, network = (Library(name, num_classes=7, settings=settings).eval() for _ in range(2))
+    torch.save(source.network.state_dict(), tmp_path / "weights.pth")
+    load_weights(network, tmp_path / "weights.pth")
+    side = network.preprocessing.size
+    images = torch.rand(1, 3, side, side)
+
+    with torch.no_grad():
+        logits = network(images)
+
+        assert logits.shape == (1, 7)
+        assert torch.equal(logits, source(images))
+
+
+@pytest.mark.parametrize("name", ["torchvision/inception_v3", "timm/inception_v3"])
+def test_published_files_of_inception_fit_though_they_hold_a_head_for_training(name: str, tmp_path: Path) -> None:
+    settings = {"init_weights": False} if name.startswith("torchvision") else {}
+    published = Library(name, num_classes=3, settings=settings | {"aux_logits": True})
+    torch.save(published.network.state_dict(), tmp_path / "published.pth")
+    network = Library(name, num_classes=3, settings=settings).eval()
+    assert network.unused_weights == ("AuxLogits.",)
+    assert published.unused_weights == ()
+
+    load_weights(network, tmp_path / "published.pth")
+
+    torch.testing.assert_close(network.network.fc.weight, published.network.fc.weight)
+    torch.save(published.network.state_dict() | {"other.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"unexpected other.weight$"):
+        load_weights(network, tmp_path / "other.pth")
+
+
+def test_torchvisions_inception_gets_the_images_that_its_weights_were_made_for() -> None:
+    network = Library("torchvision/inception_v3", num_classes=3, settings={"init_weights": False}).eval()
+    seen: list[torch.Tensor] = []
+    network.network.Conv2d_1a_3x3.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    images = torch.rand(1, 3, 299, 299)
+
+    with torch.no_grad():
+        network(images)
+
+    torch.testing.assert_close(seen[0], 2 * images - 1, rtol=1e-4, atol=1e-5)  # as TensorFlow trained it
 
 
 @pytest.mark.parametrize("name", ["torchvision/resnet18", "timm/resnet18"])
