@@ -6,18 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from advscope.measures.partial_forward.grid_plans import grid_plans
 from advscope.measures.partial_forward.maps import Maps
-from advscope.measures.partial_forward.plan import Plan, make_plan, multiply_adds, varying_nodes
+from advscope.measures.partial_forward.plan import Plan
 from advscope.measures.partial_forward.reason import NotApplicableError
-from advscope.measures.partial_forward.trace import Trace, shapes_of, trace
-from advscope.measures.partial_forward.local import local_operation
+from advscope.measures.partial_forward.trace import Trace, trace
 from advscope.measures.partial_forward.weights import Weights, weights
 
 MEMORY = 2**29
 """Bytes for the maps of as many images as fit; never less than one image."""
 
-_BATCH = {"cpu": 16}
-_OTHER_BATCH = 64
 _KEPT_PLANS = 4
 
 
@@ -54,9 +52,9 @@ class PartialForward:
         if key not in self.trace.plans:
             while len(self.trace.plans) >= _KEPT_PLANS:
                 self.trace.plans.pop(next(iter(self.trace.plans)))
-            self.trace.plans[key] = _planned(self.trace, image, cells)
+            self.trace.plans[key] = grid_plans(self.trace, image, cells)
         self.varying, self.shapes, self.classes, self.plans, self.shares = self.trace.plans[key]
-        self.batch = _BATCH.get(image.device.type, _OTHER_BATCH)
+        self.batch = _batch_size(image)
 
     @torch.no_grad()
     def logits(
@@ -100,9 +98,7 @@ class PartialForward:
                 maps.keep(node, place, values[node])
         return self._checked(values[self.trace.nodes[-1]])
 
-    def _cells(
-        self, plan: Plan, images: Tensor, cells: Tensor, pixels: Tensor, maps: Maps, present: Weights
-    ) -> Tensor:
+    def _cells(self, plan: Plan, images: Tensor, cells: Tensor, pixels: Tensor, maps: Maps, present: Weights) -> Tensor:
         """Return the logits for cells of a class, at most a batch of them; both given by their places."""
         count = len(images)
         padding = torch.zeros(self.batch - count, dtype=images.dtype, device=images.device)
@@ -139,7 +135,13 @@ class PartialForward:
                 weight, bias = present.convolutions[node]
                 (features,) = (values[source] for source in node.all_input_nodes)
                 return nn.functional.conv2d(
-                    features, weight, bias, module.stride, module.padding, module.dilation, module.groups  # type: ignore[arg-type]
+                    features,
+                    weight,
+                    bias,
+                    module.stride,
+                    module.padding,
+                    module.dilation,
+                    module.groups,
                 )
         args = fx.node.map_arg(node.args, values.__getitem__)
         return self.trace.evaluate(node, args, fx.node.map_arg(node.kwargs, values.__getitem__))
@@ -166,32 +168,11 @@ class PartialForward:
         return logits
 
 
-def _planned(
-    trace: Trace, image: Tensor, cells: Tensor
-) -> tuple[set[fx.Node], dict[fx.Node, tuple[int, ...] | None], Tensor, list[Plan], Tensor]:
-    """Return what depends on structure and grid: nodes, shapes, the class of each cell, its plan, and shares."""
-    varying, shapes = varying_nodes(trace), shapes_of(trace, image)
-    total = 0
-    for node in trace.nodes:
-        if node in varying and node.op != "placeholder":
-            total += multiply_adds(node, trace, shapes, local_operation(node, trace, varying, shapes))
-    classes = cell_classes(cells, *image.shape[2:])
-    # Numbered anew: a grid may lack some.
-    _, classes = classes.unique(return_inverse=True)
-    plans = [make_plan(trace, shapes, cells[classes == number]) for number in range(int(classes.max()) + 1)]
-    spent = torch.tensor([plan.operations for plan in plans], dtype=torch.float64, device=cells.device)
-    return varying, shapes, classes, plans, spent[classes] / (total or torch.nan)
-
-
-def cell_classes(cells: Tensor, height: int, width: int) -> Tensor:
-    """Return which cells share the size of their windows, int64 ``(m,)``: by how near to a border they are.
-
-    A window is clipped at the border: cells of the outer quarters change less of the deeper maps than those between.
-    """
-    top, left, bottom, right = cells.unbind(1)
-    outer_row = (top + bottom - height).abs() * 2 > height
-    outer_column = (left + right - width).abs() * 2 > width
-    return 2 * outer_row.long() + outer_column.long()
+def _batch_size(image: Tensor) -> int:
+    """Return how many cells share a batch: on a processor few enough for its caches, on a GPU enough to fill it."""
+    if image.device.type != "cpu":
+        return 64
+    return 32 if max(image.shape[2:]) <= 64 else 16
 
 
 def _pixels(adversarials: Tensor, images: Tensor) -> Tensor:

@@ -40,8 +40,7 @@ class Maps:
         each = like.element_size() * sum(self.sizes[node] * channels[node] for node in read)
         self.images = max(1, min(len(like), memory // max(1, each)))
         self.buffers = {
-            node: like.new_empty(self.images * self.sizes[node] + batch * widest[node], channels[node])
-            for node in read
+            node: like.new_empty(self.images * self.sizes[node] + batch * widest[node], channels[node]) for node in read
         }
         for node, buffer in self.buffers.items():
             kept = buffer[: self.images * self.sizes[node]].view(self.images, self.sizes[node], -1)

@@ -56,7 +56,7 @@ def _rewritten(node: fx.Node, in_place: set[str]) -> bool:
     if node.target is operator.setitem or "out" in node.kwargs:
         raise NotApplicableError(f"{node.name} writes into a tensor")
     if node.target in _OPERATORS:
-        node.target = _OPERATORS[node.target]  # type: ignore[index]
+        node.target = _OPERATORS[node.target]
         return True
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     if name.endswith("_") and not name.endswith("__"):

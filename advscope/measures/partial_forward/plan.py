@@ -5,8 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
-from advscope.measures.partial_forward.local import Local, Shapes, local_operation
+from advscope.measures.partial_forward.local import Local, Shapes
 from advscope.measures.partial_forward.reason import NotApplicableError
+from advscope.measures.partial_forward.recognise import local_operation
 from advscope.measures.partial_forward.span import POINT, Slide, Span, joined, read_positions, span, through
 from advscope.measures.partial_forward.trace import Trace
 

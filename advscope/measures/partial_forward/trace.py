@@ -36,9 +36,9 @@ class Trace:
         # The tensors stay the network's, everything else is a copy: tracing runs the user's forward, which may leave
         # something on the modules.
         tensors = [*network.parameters(), *network.buffers()]
-        own = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors}).eval()
         tracer = _Tracer()
         try:
+            own = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors}).eval()
             self.graph = tracer.trace(own)
         except Exception as error:  # symbols in the user's forward raise whatever they meet
             reason = str(error).strip().splitlines()

@@ -34,7 +34,8 @@ def weights(trace: Trace, varying: set[fx.Node]) -> Weights:
     folded = set()
     for node in trace.nodes:
         module = trace.modules.get(str(node.target)) if node.op == "call_module" else None
-        if type(module) is not nn.Conv2d or node not in varying:
+        # Padding with other than zeros is the module's own doing.
+        if type(module) is not nn.Conv2d or node not in varying or module.padding_mode != "zeros":
             continue
         weight, bias = module.weight.detach(), module.bias
         (reader, *others) = node.users or [node]
