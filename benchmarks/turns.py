@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 
-def take_turns(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of every way in every round, after one round that is not timed."""
+def take_turns(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: bool = True) -> dict[str, list[float]]:
+    """Return the seconds of every way in every round, after one round that is not timed unless all ran before."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
+    for turn in range(0 if warm_up else 1, rounds + 1):
         for name, way in ways.items():
             synchronise()
             start = time.perf_counter()
@@ -25,13 +25,13 @@ def take_turns(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, 
     return seconds
 
 
-def per_second(seconds: Mapping[str, list[float]], count: int) -> dict[str, dict[str, float]]:
+def per_second(seconds: Mapping[str, list[float]], count: int, digits: int = 1) -> dict[str, dict[str, float]]:
     """Return the median, lowest and highest number of things a second, of every way."""
     return {
         name: {
-            "median": round(count / statistics.median(times), 1),
-            "lowest": round(count / max(times), 1),
-            "highest": round(count / min(times), 1),
+            "median": round(count / statistics.median(times), digits),
+            "lowest": round(count / max(times), digits),
+            "highest": round(count / min(times), digits),
         }
         for name, times in seconds.items()
     }

@@ -37,6 +37,31 @@ def grid_cells(height: int, width: int, cell_size: int, stride: int | None = Non
     )
 
 
+def default_cell_size(height: int, width: int) -> int:
+    """Return the side of PSR's cells in pixels: 4 for images of up to 64 pixels a side, else 13, StrAttack's at 299.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels; the longer side counts.
+
+    Example:
+        >>> default_cell_size(32, 32), default_cell_size(224, 224)
+        (4, 13)
+    """
+    return 4 if max(height, width) <= 64 else 13
+
+
+def check_cells(cell_size: int | None, stride: int | None = None) -> None:
+    """Raise unless the cells are allowed for some image; ``None`` for :func:`default_cell_size`, of at least 4 pixels.
+
+    Raises:
+        ValueError: As :func:`grid_cells`.
+    """
+    if cell_size is None and isinstance(stride, int) and stride > 4:
+        raise ValueError(f"stride must be at most 4 with cell_size None, got {stride}: name the cell_size, too")
+    _checked_stride(4 if cell_size is None else cell_size, stride)
+
+
 def cell_norms(perturbations: Tensor, cell_size: int, stride: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the l2 and the l-inf norm of a perturbation in each cell of :func:`grid_cells`, over all channels.
 

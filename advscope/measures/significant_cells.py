@@ -5,7 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from advscope.measures.grid import cell_mask, grid_cells
+from advscope.measures.cell_logits import Forward
+from advscope.measures.grid import cell_mask, check_cells
 from advscope.measures.promotion_suppression import check_passes, promotion_suppression
 from advscope.measures.significance import significant
 from advscope.region import Region
@@ -22,12 +23,14 @@ class SignificantCells(Region):
     nothing is perturbed or one cell does nearly everything.
 
     Args:
-        cell_size: Side of a cell, in pixels.
+        cell_size: Side of a cell, in pixels; ``None`` for 4 at images of up to 64 pixels, else 13 (D13).
         stride: Pixels from one cell to the next, at most ``cell_size``; ``None`` for ``cell_size``.
         share: The 70% of "top 70%", in (0, 1).
         reading: ``"cumulative"`` (footnote 3) or ``"count"``, how "top 70%" is read.
         floor: xi, in logits, positive; ``None`` for a share of the logits' range.
         chunk_size: Images in one call of the network; bounds the memory and changes no result.
+        forward: ``"auto"``, ``"partial"`` or ``"full"``, as in
+            :func:`~advscope.measures.promotion_suppression.promotion_suppression`.
 
     Raises:
         ValueError: If a setting is not as said here.
@@ -39,23 +42,25 @@ class SignificantCells(Region):
 
     def __init__(
         self,
-        cell_size: int,
+        cell_size: int | None = None,
         stride: int | None = None,
         share: float = 0.7,
         reading: Literal["cumulative", "count"] = "cumulative",
         floor: float | None = None,
         chunk_size: int = 64,
+        forward: Forward = "auto",
     ) -> None:
         # Asked of the functions themselves, before any attack has run.
-        grid_cells(1, 1, cell_size, stride)
+        check_cells(cell_size, stride)
         significant(torch.ones(1, 1), reading, share)
-        check_passes(floor, chunk_size)
+        check_passes(floor, chunk_size, forward)
         self.cell_size = cell_size
         self.stride = stride
         self.share = share
         self.reading = reading
         self.floor = floor
         self.chunk_size = chunk_size
+        self.forward = forward
 
     def __call__(
         self, network: nn.Module, images: Tensor, adversarials: Tensor, labels: Tensor, targets: Tensor
@@ -71,6 +76,7 @@ class SignificantCells(Region):
             stride=self.stride,
             floor=self.floor,
             chunk_size=self.chunk_size,
+            forward=self.forward,
         )
         chosen = significant(effects.score, self.reading, self.share)
         return cell_mask(chosen, effects.cells, images.shape[-2], images.shape[-1])

@@ -164,6 +164,9 @@ def test_is_undefined_where_a_logit_is_nan():
         assert effects.score.isnan().all(1).tolist() == [False, True]
         columns = PromotionSuppression.columns(effects)
         assert columns["inactive_share"].tolist() == pytest.approx([0.75, math.nan], nan_ok=True)
+        # What it cost is known all the same.
+        assert columns.pop("passes").tolist() == [1, 4 - 1]
+        assert columns.pop("operations_share").tolist() == [1, 1]
         assert all(column[1].isnan() for column in columns.values())
 
 
@@ -217,9 +220,9 @@ def planted(suppression, promotion, floor=0.5, norms=None):
     norms = torch.tensor([norms]).double() if norms else torch.ones_like(suppression)
     ratio = (promotion / suppression).log2()
     cells = torch.zeros(suppression.shape[1], 4, dtype=torch.int64)
-    return CellEffects(
-        suppression, promotion, suppression + promotion, ratio, torch.tensor([floor]).double(), cells, norms, norms
-    )
+    scores, passes = suppression + promotion, torch.tensor([suppression.shape[1]])
+    floors = torch.tensor([floor]).double()
+    return CellEffects(suppression, promotion, scores, ratio, floors, cells, norms, norms, passes, passes.double() / 8)
 
 
 def test_shares_by_hand():
@@ -285,7 +288,7 @@ def test_the_metric_knows_the_columns():
     network, *arguments = batch()
     columns = PromotionSuppression.columns(promotion_suppression(network, *arguments, cell_size=3))
     assert set(columns) == set(PromotionSuppression().quantities)
-    assert len(columns) == 7 + 12
+    assert len(columns) == 7 + 2 + 12
     assert all(column.shape == (5,) and column.dtype == torch.float64 for column in columns.values())
 
 

@@ -94,7 +94,8 @@ def test_regions_are_values():
     assert SignificantCells(4) == SignificantCells(4) != SignificantCells(4, share=0.5)
     assert len({SignificantCells(4), SignificantCells(4), SignificantCells(5)}) == 2
     assert repr(SignificantCells(4)) == (
-        "SignificantCells(cell_size=4, stride=None, share=0.7, reading='cumulative', floor=None, chunk_size=64)"
+        "SignificantCells(cell_size=4, stride=None, share=0.7, reading='cumulative', floor=None, chunk_size=64, "
+        "forward='auto')"
     )
     assert isinstance(SignificantCells(4), Region)
 
