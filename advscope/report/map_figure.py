@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MAIN = "cam"
 """The name under which the maps of the monitor's main explainer stand, whatever explainer it is."""
 
+_TITLE = 20
+"""Letters that fit over a panel."""
+
 _KINDS = {
     "clean_label": "F(x, {label})",
     "adversarial_label": "F(x', {label})",
@@ -97,6 +100,7 @@ def _draw_row(
     maps = {kind: arrays[f"{attack}/is/{explainer}_{kind}"][position] for kind in _KINDS}
     limits = common_limits(maps.values())
     for axis, (kind, found) in zip(row[1:], maps.items(), strict=True):
-        # Class names may be long; a line of their own keeps titles of neighbours apart.
-        drawn = draw_map(axis, found, limits, _KINDS[kind].format(label=label, target=target).replace(", ", ",\n"))
+        title = _KINDS[kind].format(label=label, target=target)
+        # A long class name gets a line of its own, so that the titles of neighbours do not meet.
+        drawn = draw_map(axis, found, limits, title if len(title) <= _TITLE else title.replace(", ", ",\n", 1))
     figure.colorbar(drawn, ax=row, location="right", aspect=14, pad=0.01)
