@@ -89,7 +89,9 @@ def draw_means(
 ) -> Any:
     """Draw means with their intervals; nothing where one is nan, and return what a legend shows."""
     values = [figure.value for figure in means]
-    axis.vlines(places, [figure.low for figure in means], [figure.high for figure in means], color=colour, linewidth=1.4)
+    axis.vlines(
+        places, [figure.low for figure in means], [figure.high for figure in means], color=colour, linewidth=1.4
+    )
     (marks,) = axis.plot(
         places, values, color=colour, marker=marker, markersize=size, linestyle="none", label=label or None, zorder=4
     )

@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import CELL_CLASSES, PROMOTION, SUPPRESSION, WIDTH, class_name, classify, style
+from advscope.report.figure_style import (
+    CELL_CLASSES,
+    PROMOTION,
+    SUPPRESSION,
+    WIDTH,
+    class_name,
+    classify,
+    style,
+    write_heading,
+)
 from advscope.report.image_panel import cell_field, cell_norms, draw_image, draw_map, draw_nothing
 
 if TYPE_CHECKING:
@@ -53,17 +62,18 @@ def cell_figure(arrays: Arrays, attack: str, position: int = 0, class_names: "Se
     places = np.arange(1, len(order) + 1)
     with style():
         figure = Figure(figsize=(WIDTH, 9.0), layout="constrained")
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1, 2.1))
+        blocks: Any = figure.subfigures(2, 1, height_ratios=(1, 2.1))
+        top, bottom = blocks
         _draw_pictures(top, arrays, attack, position)
         above, middle, below, last = bottom.subplots(4, 1, sharex=True, height_ratios=(1.3, 1.2, 1, 1))
         label, target = (
             class_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets")
         )
         index = int(arrays[f"{attack}/indices"][position])
-        figure.suptitle(
+        write_heading(
+            figure,
             f"{attack}, image {index}: {label} \N{RIGHTWARDS ARROW} {target}; "
             f"{len(order)} of {len(ratios)} cells are significant",
-            fontweight="bold",
         )
         for kind, here in zip(CELL_CLASSES, classify(ratios[order], significant[order]), strict=True):
             above.scatter(

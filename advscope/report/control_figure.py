@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from advscope.report.box_groups import box_place, draw_means, name_groups
-from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style
+from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style, write_heading
 from advscope.report.row_values import AttackedRows, Columns
 from advscope.report.score_columns import CONTROLS, PAIRS, ScoreColumn, score_columns
 from advscope.report.score_figure import chance_range, mean_chance
@@ -42,7 +42,7 @@ def control_figure(columns: Columns, title: str = "") -> "Figure":
     attacks = [attack for attack in rows.attacks if any(rows.has(attack, column.name) for column in found)]
     with style():
         figure = Figure(figsize=(WIDTH, 1.1 + 2.6 * len(pairs)), layout="constrained")
-        figure.suptitle(title or "Interpretability score of attacks and of random perturbations", fontweight="bold")
+        write_heading(figure, title or "Interpretability score of attacks and of random perturbations")
         handles: dict[str, Any] = {}
         for axis, pair in zip(figure.subplots(len(pairs), 1, squeeze=False)[:, 0], pairs, strict=True):
             levels = [mean_chance(rows, attack, ScoreColumn("score", pair)) for attack in attacks]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import BALANCE, WIDTH, class_name, style
+from advscope.report.figure_style import BALANCE, WIDTH, class_name, style, write_heading
 from advscope.report.image_panel import cell_norms
 from advscope.report.row_values import Columns
 
@@ -56,7 +56,7 @@ def correlation_figure(
     lines = -(-count // 2)
     with style():
         figure = Figure(figsize=(WIDTH, 0.7 + 2.9 * max(1, lines)), layout="constrained")
-        figure.suptitle(f"{attack}: significance of a cell against its l2 norm", fontweight="bold")
+        write_heading(figure, f"{attack}: significance of a cell against its l2 norm")
         axes = figure.subplots(max(1, lines), min(2, max(1, count)), squeeze=False).flatten()
         for position, axis in enumerate(axes):
             if position < count:
@@ -70,9 +70,7 @@ def correlation_figure(
     return figure
 
 
-def _draw_example(
-    axis: Any, arrays: Arrays, attack: str, position: int, class_names: Sequence[str] | None
-) -> None:
+def _draw_example(axis: Any, arrays: Arrays, attack: str, position: int, class_names: Sequence[str] | None) -> None:
     """Draw one example's cells."""
     scores = arrays[f"{attack}/psr/score"][position].astype(np.float64)
     significant = arrays[f"{attack}/psr/significant"][position].astype(bool)
@@ -113,7 +111,8 @@ def _draw_example(
 def _norms(arrays: Arrays, attack: str, position: int) -> NDArray[np.float64]:
     """Return the l2 norm of the perturbation in each cell, as the monitor kept it or from the images."""
     if f"{attack}/psr/norm_l2" in arrays:
-        return arrays[f"{attack}/psr/norm_l2"][position].astype(np.float64)
+        kept: NDArray[np.float64] = arrays[f"{attack}/psr/norm_l2"][position].astype(np.float64)
+        return kept
     images, adversarials = arrays[f"{attack}/images"][position], arrays[f"{attack}/adversarials"][position]
     return cell_norms(adversarials - images, arrays["psr/cells"])
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from advscope.report.box_groups import LEGEND, draw_boxes
-from advscope.report.figure_style import WIDTH, style
+from advscope.report.figure_style import WIDTH, style, write_heading
 from advscope.report.row_values import AttackedRows, Columns
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def correlations_figure(columns: Columns, title: str = "") -> "Figure":
     rows = AttackedRows(columns)
     with style():
         figure = Figure(figsize=(WIDTH, 1.2 + 2.9 * len(shown)), layout="constrained")
-        figure.suptitle(title or "Correlation of a cell's effect with its l2 norm, per image", fontweight="bold")
+        write_heading(figure, title or "Correlation of a cell's effect with its l2 norm, per image")
         handles: dict[str, Any] = {}
         for axis, coefficient in zip(figure.subplots(len(shown), 1, squeeze=False)[:, 0], shown, strict=True):
             groups = {

@@ -7,7 +7,7 @@ import numpy as np
 
 from advscope.report.cell_overlay import draw_cell_legend, draw_cells
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import WIDTH, class_name, style
+from advscope.report.figure_style import WIDTH, class_name, style, write_heading
 from advscope.report.image_panel import (
     cell_field,
     cell_norms,
@@ -70,7 +70,7 @@ def example_figure(
     with style():
         figure = Figure(figsize=(WIDTH, count * (4.75 if with_maps else 2.3) + 0.85), layout="constrained")
         of = "" if attacked is None else f" of {attacked} attacked images"
-        figure.suptitle(f"{attack}: {count} example{'s' if count > 1 else ''}{of}", fontweight="bold")
+        write_heading(figure, f"{attack}: {count} example{'s' if count > 1 else ''}{of}")
         blocks = figure.subfigures(count, 1, squeeze=False)[:, 0]
         for position, block in enumerate(blocks):
             _draw_example(block, arrays, attack, position, class_names, (with_maps, with_cells))

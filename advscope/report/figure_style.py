@@ -1,6 +1,7 @@
 """What all figures share: colours, marks, sizes, and how they are written."""
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ WIDTH = 7.2
 """Width of every figure in inches: at phone width its 9-point text is still read."""
 
 DOTS_PER_INCH = 130
+
+_HEADING = 76
+"""Letters of a heading's line: what fits beside each other where all are wide."""
 
 
 class CellClass(NamedTuple):
@@ -102,6 +106,11 @@ def class_name(label: int, names: Sequence[str] | None) -> str:
     """Return a class's name, its number where there is no name."""
     label = int(label)
     return str(names[label]) if names is not None and 0 <= label < len(names) else f"class {label}"
+
+
+def write_heading(figure: "Figure", text: str) -> None:
+    """Write what a figure shows above it, on as many lines as its width needs: names of runs may be long."""
+    figure.suptitle("\n".join(textwrap.wrap(text, _HEADING)), fontweight="bold")
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
+UNDEFINED = "#c9d3dd"
+"""The colour of what is nan in a map."""
+
 _STOPS = ("#5e1a04", "#a33a03", "#dd6a0a", "#f99b1f", "#fdd24f")
 
 
@@ -24,9 +27,7 @@ def map_colours() -> "Colormap":
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    colours = LinearSegmentedColormap.from_list("advscope", _STOPS)
-    colours.set_bad("#c9d3dd")
-    return colours
+    return LinearSegmentedColormap.from_list("advscope", _STOPS).with_extremes(bad=UNDEFINED)
 
 
 def common_limits(maps: Iterable[NDArray[Any]]) -> tuple[float, float]:

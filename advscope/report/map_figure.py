@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import WIDTH, class_name, style
+from advscope.report.figure_style import WIDTH, class_name, style, write_heading
 from advscope.report.image_panel import draw_image, draw_map
 from advscope.report.map_colours import common_limits
 
@@ -80,9 +80,8 @@ def map_figure(
         figure = Figure(figsize=(WIDTH, 1.72 * count + 0.45), layout="constrained")
         of = "" if attacked is None else f" of {attacked} attacked images"
         name = "" if explainer == MAIN else f" of {explainer}"
-        figure.suptitle(
-            f"{attack}: maps{name} for label and target, {count} example{'s' if count > 1 else ''}{of}",
-            fontweight="bold",
+        write_heading(
+            figure, f"{attack}: maps{name} for label and target, {count} example{'s' if count > 1 else ''}{of}"
         )
         axes = figure.subplots(count, 5, squeeze=False)
         for position, row in enumerate(axes):

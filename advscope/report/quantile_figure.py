@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style
+from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style, write_heading
 from advscope.report.row_values import AttackedRows, Columns
 from advscope.report.score_columns import PAIRS, ScoreColumn, score_columns
 from advscope.report.score_figure import mean_chance
@@ -44,7 +44,7 @@ def quantile_figure(columns: Columns, percent: float = 70, title: str = "", main
                        f"{min(numbers)} to {max(numbers)}")  # fmt: skip
     with style():
         figure = Figure(figsize=(WIDTH, 1.2 + 2.5 * len(explainers)), layout="constrained")
-        figure.suptitle(f"{title or 'IS against the quantile'} ({number}; bars: 95% intervals)", fontweight="bold")
+        write_heading(figure, f"{title or 'IS against the quantile'} ({number}; bars: 95% intervals)")
         panels = figure.subplots(len(explainers), len(pairs), squeeze=False, sharex=True, sharey="row")
         handles: dict[str, Any] = {}
         for line, explainer in zip(panels, explainers, strict=True):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from advscope.report.cell_overlay import draw_cell_legend, draw_cells
 from advscope.report.examples import Arrays, attacks_of
-from advscope.report.figure_style import WIDTH, class_name, style
+from advscope.report.figure_style import WIDTH, class_name, style, write_heading
 from advscope.report.image_panel import draw_image, draw_map, draw_nothing, draw_perturbation, show_budget
 from advscope.report.map_colours import common_limits
 
@@ -81,9 +81,9 @@ def refined_figure(
     with style():
         lines = 2 if explained else 1
         figure = Figure(figsize=(WIDTH, (2.45 + 2.05 * (lines - 1)) * len(shared) + 0.85), layout="constrained")
-        figure.suptitle(
+        write_heading(
+            figure,
             f"{attack} and its refined forms: {len(shared)} image{'s' if len(shared) > 1 else ''} that all attacked",
-            fontweight="bold",
         )
         blocks = figure.subfigures(len(shared), 1, squeeze=False)[:, 0]
         for block, places in zip(blocks, shared, strict=True):

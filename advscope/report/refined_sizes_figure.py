@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from advscope.intervals import Estimate
 from advscope.report.box_groups import box_place, draw_means
-from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style
+from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style, write_heading
 from advscope.report.refined_figure import REGIONS, refined_families
 from advscope.report.summary import estimate
 
@@ -62,15 +62,13 @@ def refined_sizes_figure(
     rates = any(found(form, "success_rate") for forms in families.values() for form in forms)
     panels = _NORMS | ({"success_rate": "success rate"} if rates else {})
     numbers = {
-        figure.n for forms in families.values() for form in forms if (figure := found(form, "l2")) is not None
+        size.n for forms in families.values() for form in forms if (size := found(form, "l2")) is not None
     }  # fmt: skip
     number = f"n = {min(numbers)}" if len(numbers) == 1 else f"n = {min(numbers)} to {max(numbers)}"
     with style():
         lines = -(-len(panels) // 2)
         figure = Figure(figsize=(WIDTH, 1.0 + 2.2 * lines), layout="constrained")
-        figure.suptitle(
-            f"{title or 'Original and refined attacks'} ({number}; bars: 95% intervals)", fontweight="bold"
-        )
+        write_heading(figure, f"{title or 'Original and refined attacks'} ({number}; bars: 95% intervals)")
         handles: dict[str, Any] = {}
         axes = figure.subplots(lines, 2).flatten()
         for axis, (quantity, name) in zip(axes, panels.items(), strict=False):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from advscope.report.box_groups import LEGEND, box_place, draw_boxes
-from advscope.report.figure_style import WIDTH, style
+from advscope.report.figure_style import WIDTH, style, write_heading
 from advscope.report.row_values import AttackedRows, Columns, Values
 from advscope.report.score_columns import PAIRS, ScoreColumn, score_columns
 
@@ -46,7 +46,7 @@ def score_figure(columns: Columns, title: str = "", main: str = "main explainer"
     attacks = [attack for attack in rows.attacks if any(rows.has(attack, column.name) for column in found)]
     with style():
         figure = Figure(figsize=(WIDTH, 1.2 + 2.9 * len(pairs)), layout="constrained")
-        figure.suptitle(title or "Interpretability score of the attacked images", fontweight="bold")
+        write_heading(figure, title or "Interpretability score of the attacked images")
         handles: dict[str, Any] = {}
         for axis, pair in zip(figure.subplots(len(pairs), 1, squeeze=False)[:, 0], pairs, strict=True):
             wanted = [ScoreColumn("score", pair, explainer) for explainer in explainers]

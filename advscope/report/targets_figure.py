@@ -7,7 +7,7 @@ import numpy as np
 
 from advscope.report.cell_overlay import draw_cell_legend, draw_cells
 from advscope.report.examples import Arrays, attacks_of
-from advscope.report.figure_style import WIDTH, class_name, style
+from advscope.report.figure_style import WIDTH, class_name, style, write_heading
 from advscope.report.image_panel import draw_image, draw_map, draw_nothing, draw_perturbation, show_budget
 from advscope.report.map_colours import common_limits
 
@@ -85,9 +85,8 @@ def targets_figure(arrays: Arrays, class_names: Sequence[str] | None = None) -> 
     with style():
         figure = Figure(figsize=(WIDTH, 1.95 * (len(places) + 1) + 1.4), layout="constrained")
         of = f" (the first {len(places)} of {every})" if every > len(places) else ""
-        figure.suptitle(
-            f"image {int(arrays[f'{first}/indices'][position])}, {label}, against {len(places)} targets{of}",
-            fontweight="bold",
+        write_heading(
+            figure, f"image {int(arrays[f'{first}/indices'][position])}, {label}, against {len(places)} targets{of}"
         )
         axes = figure.subplots(len(places) + 1, 4, squeeze=False)
         draw_image(axes[0, 0], arrays[f"{first}/images"][position], f"x: {label}")

@@ -25,7 +25,9 @@ from advscope.report import (
     read_summary,
     save_figure,
 )
+from advscope.report.correlation_figure import correlation_figure
 from advscope.report.figure_style import CELL_CLASSES, classify
+from advscope.report.map_figure import map_figure
 
 NAN = math.nan
 
@@ -55,7 +57,7 @@ def test_classes_are_told_apart_in_grey() -> None:
     # ITU-R 601 brightness, as a grey printer has it.
     grey = sorted(np.dot(matplotlib.colors.to_rgb(kind.colour), (0.299, 0.587, 0.114)) for kind in CELL_CLASSES)
     assert min(np.diff(grey)) > 0.05
-    assert len({kind.marker for kind in CELL_CLASSES}) == len({kind.hatch for kind in CELL_CLASSES}) == 3
+    assert len({kind.marker for kind in CELL_CLASSES}) == 3
 
 
 def odd(results: ModuleType, kind: str) -> dict[str, Any]:
@@ -80,7 +82,8 @@ def odd(results: ModuleType, kind: str) -> dict[str, Any]:
 )
 def test_odd_input_is_drawn_without_a_warning(results: ModuleType, kind: str) -> None:
     arrays = odd(results, kind)
-    for figure in (example_figure(arrays, "pgd20"), ratio_figure(arrays, "pgd20"), cell_figure(arrays, "pgd20")):
+    kinds = (example_figure, map_figure, ratio_figure, cell_figure, correlation_figure)
+    for figure in (draw(arrays, "pgd20") for draw in kinds):
         assert pixels(figure).std() > 0
 
 
@@ -125,18 +128,32 @@ def test_cell_figure_has_the_same_order_in_every_panel(results: ModuleType) -> N
     chosen = np.flatnonzero(arrays["pgd20/psr/significant"][1])
     order = chosen[np.argsort(arrays["pgd20/psr/ratio"][1][chosen])]
 
-    above, middle, below = cell_figure(arrays, "pgd20", 1).axes
+    adversarial, field, above, middle, below, last = [
+        axis
+        for block in cell_figure(arrays, "pgd20", 1).subfigs
+        for axis in block.axes
+        if axis.get_label() != "<colorbar>"
+    ]
 
     assert sum(len(marks.get_offsets()) for marks in above.collections) == len(order)
     np.testing.assert_array_equal(middle.lines[0].get_ydata(), arrays["pgd20/psr/suppression"][1][order])
     np.testing.assert_array_equal(middle.lines[1].get_ydata(), arrays["pgd20/psr/promotion"][1][order])
     perturbation = arrays["pgd20/adversarials"][1] - arrays["pgd20/images"][1]
-    norms = []
-    for cell in order:
-        # 8 x 8 cells of 4 pixels, row by row.
-        row, column = divmod(int(cell), 8)
-        norms.append(np.linalg.norm(perturbation[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]))
+    # 8 x 8 cells of 4 pixels, row by row.
+    parts = {
+        (row, column): perturbation[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        for row in range(8)
+        for column in range(8)
+    }
+    inside = [parts[divmod(int(cell), 8)] for cell in order]
+    norms = [np.linalg.norm(part) for part in inside]
     np.testing.assert_allclose([bar.get_height() for bar in below.patches], norms, rtol=1e-5)
+    np.testing.assert_allclose([bar.get_height() for bar in last.patches], [np.abs(part).max() for part in inside])
+    # The heat map above has every cell, significant or not, where it lies in the image.
+    np.testing.assert_array_equal(adversarial.images[0].get_array(), arrays["pgd20/adversarials"][1].transpose(1, 2, 0))
+    for (row, column), part in parts.items():
+        shown = field.images[0].get_array()[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        np.testing.assert_allclose(shown, np.linalg.norm(part), rtol=1e-5)
 
 
 def test_bias_curve_takes_the_order_of_the_columns(runs: tuple[Path, Path]) -> None:
@@ -197,10 +214,9 @@ def test_accuracy_figure_has_a_mark_and_a_number_per_run_and_attack(runs: tuple[
 
 
 def test_text_is_at_least_eight_points_high(results: ModuleType) -> None:
-    arrays = results.make_arrays(seed=0)
-    for figure in evaluation_figures(
-        "demo", results.make_summary("demo", results.make_rows(0))["figures"], arrays
-    ).values():
+    arrays = results.make_arrays(seed=0, examples=1, attacks=("fgsm",))
+    figures = results.make_summary("demo", results.make_rows(0))["figures"]
+    for figure in evaluation_figures("demo", figures, arrays).values():
         figure.draw_without_rendering()
         sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()]
         # An exponent of a logarithmic axis is a part of its label.
@@ -208,11 +224,12 @@ def test_text_is_at_least_eight_points_high(results: ModuleType) -> None:
 
 
 def test_draws_every_figure_that_the_results_allow(runs: tuple[Path, Path]) -> None:
-    paths = draw_figures(runs[0] / "results/standard")
+    paths = draw_figures(runs[0] / "results/standard", examples=1)
 
-    kinds = ("examples", "ratio", "cells")
-    names = ["accuracy", "bias", *(f"{attack}_{kind}" for attack in ("fgsm", "pgd20") for kind in kinds)]
-    assert [path.stem for path in paths] == names
+    kinds = ("examples", "maps", "ratio", "cells", "correlation")
+    names = ["accuracy", "bias", "is", *(f"{attack}_{kind}" for attack in ("fgsm", "pgd20") for kind in kinds)]
+    assert [path.name for path in paths] == [f"{name}.png" for name in names]
+    assert sorted(path.name for path in paths[0].parent.glob("*.svg")) == sorted(f"{name}.svg" for name in names)
     assert {path.parent for path in paths} == {runs[0] / "results/standard/figures"}
     for path in paths:
         with Image.open(path) as image:
