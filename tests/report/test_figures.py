@@ -18,7 +18,6 @@ from advscope.report import (
     bias_curve,
     bias_figure,
     cell_figure,
-    draw_figures,
     evaluation_figures,
     example_figure,
     ratio_figure,
@@ -221,19 +220,6 @@ def test_text_is_at_least_eight_points_high(results: ModuleType) -> None:
         sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()]
         # An exponent of a logarithmic axis is a part of its label.
         assert min(sizes) >= 8
-
-
-def test_draws_every_figure_that_the_results_allow(runs: tuple[Path, Path]) -> None:
-    paths = draw_figures(runs[0] / "results/standard", examples=1)
-
-    kinds = ("examples", "maps", "ratio", "cells", "correlation")
-    names = ["accuracy", "bias", "is", *(f"{attack}_{kind}" for attack in ("fgsm", "pgd20") for kind in kinds)]
-    assert [path.name for path in paths] == [f"{name}.png" for name in names]
-    assert sorted(path.name for path in paths[0].parent.glob("*.svg")) == sorted(f"{name}.svg" for name in names)
-    assert {path.parent for path in paths} == {runs[0] / "results/standard/figures"}
-    for path in paths:
-        with Image.open(path) as image:
-            assert image.width == 936  # 7.2 inches at 130 dots
 
 
 def test_draws_what_there_is_without_any_example(results: ModuleType) -> None:

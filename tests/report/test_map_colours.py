@@ -24,7 +24,7 @@ VISION = {
 
 
 def seen(colours: np.ndarray, vision: str) -> np.ndarray:
-    """sRGB colours as CIE Lab under D65, as somebody sees them."""
+    """Return sRGB colours as CIE Lab under D65, as somebody sees them."""
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     linear = (linear @ VISION[vision].T).clip(0, 1)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])

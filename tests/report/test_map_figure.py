@@ -1,5 +1,6 @@
 """Tests of the figure of the four maps."""
 
+from itertools import pairwise
 from types import ModuleType
 
 import matplotlib
@@ -64,7 +65,7 @@ def test_long_class_names_do_not_meet(results: ModuleType) -> None:
     figure = map_figure(arrays, "pgd20", class_names=["Japanese spaniel", "desktop computer"] * 3)
     figure.draw_without_rendering()
     boxes = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
-    for one, other in zip(boxes, boxes[1:], strict=False):
+    for one, other in pairwise(boxes):
         assert not one.overlaps(other)
 
 
