@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import BALANCE, WIDTH, class_name, style, write_heading
+from advscope.report.figure_style import BALANCE, WIDTH, short_name, style, write_heading
 from advscope.report.image_panel import cell_norms
 from advscope.report.row_values import Columns
 
@@ -91,7 +91,7 @@ def _draw_example(axis: Any, arrays: Arrays, attack: str, position: int, class_n
         axis.set_xscale("log")
     if _spread(scores[shown & (scores > 0)]) >= _DECADE and not (scores[shown] <= 0).any():
         axis.set_yscale("log")
-    label, target = (class_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets"))
+    label, target = (short_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets"))
     left_out = [
         f"{number} {why}"
         for number, why in (

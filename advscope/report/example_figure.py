@@ -7,7 +7,7 @@ import numpy as np
 
 from advscope.report.cell_overlay import draw_cell_legend, draw_cells
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import WIDTH, class_name, style, write_heading
+from advscope.report.figure_style import WIDTH, class_name, short_name, style, write_block_heading, write_heading
 from advscope.report.image_panel import (
     cell_field,
     cell_norms,
@@ -89,8 +89,11 @@ def _draw_example(
 ) -> None:
     """Draw one example's block."""
     with_maps, with_cells = contents
-    label, target = (class_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets"))
-    block.suptitle(f"image {int(arrays[f'{attack}/indices'][position])}:  {label} \N{RIGHTWARDS ARROW} {target}")
+    classes = [arrays[f"{attack}/{name}"][position] for name in ("labels", "targets")]
+    label, target = (class_name(which, class_names) for which in classes)
+    index = int(arrays[f"{attack}/indices"][position])
+    write_block_heading(block, f"image {index}:  {label} \N{RIGHTWARDS ARROW} {target}")
+    label, target = (short_name(which, class_names) for which in classes)
     axes = block.subplots(2 if with_maps else 1, 4, squeeze=False)
     image, adversarial = (arrays[f"{attack}/{name}"][position] for name in ("images", "adversarials"))
     perturbation = adversarial - image

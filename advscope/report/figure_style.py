@@ -23,6 +23,9 @@ DOTS_PER_INCH = 130
 _HEADING = 76
 """Letters of a heading's line: what fits beside each other where all are wide."""
 
+_NAME = 16
+"""Letters of a class's name over a panel of four."""
+
 
 class CellClass(NamedTuple):
     """How a class of PSR cells is drawn: in plots by colour, brightness and mark, over a map as in the paper."""
@@ -108,9 +111,25 @@ def class_name(label: int, names: Sequence[str] | None) -> str:
     return str(names[label]) if names is not None and 0 <= label < len(names) else f"class {label}"
 
 
+def short_name(label: int, names: Sequence[str] | None) -> str:
+    """Return a class's name as it fits over a panel: the first of its synonyms, cut after sixteen letters.
+
+    Example:
+        >>> short_name(0, ["studio couch, day bed"]), short_name(0, ["black-and-tan coonhound"])
+        ('studio couch', 'black-and-tan c\N{HORIZONTAL ELLIPSIS}')
+    """
+    name = class_name(label, names).split(",")[0]
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
 def write_heading(figure: "Figure", text: str) -> None:
     """Write what a figure shows above it, on as many lines as its width needs: names of runs may be long."""
-    figure.suptitle("\n".join(textwrap.wrap(text, _HEADING)), fontweight="bold")
+    figure.suptitle(textwrap.fill(text, _HEADING), fontweight="bold")
+
+
+def write_block_heading(block: Any, text: str) -> None:
+    """Write what a block of a figure shows above it, likewise: names of classes may be long."""
+    block.suptitle(textwrap.fill(text, _HEADING))
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import WIDTH, class_name, style, write_heading
+from advscope.report.figure_style import WIDTH, short_name, style, write_heading
 from advscope.report.image_panel import draw_image, draw_map
 from advscope.report.map_colours import common_limits
 
@@ -94,7 +94,7 @@ def _draw_row(
 ) -> None:
     """Draw one example."""
     attack, explainer, position = which
-    label, target = (class_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets"))
+    label, target = (short_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets"))
     draw_image(row[0], arrays[f"{attack}/images"][position], f"image {int(arrays[f'{attack}/indices'][position])}")
     maps = {kind: arrays[f"{attack}/is/{explainer}_{kind}"][position] for kind in _KINDS}
     limits = common_limits(maps.values())

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from advscope.report.cell_overlay import draw_cell_legend, draw_cells
 from advscope.report.examples import Arrays, attacks_of
-from advscope.report.figure_style import WIDTH, class_name, style, write_heading
+from advscope.report.figure_style import WIDTH, class_name, short_name, style, write_block_heading, write_heading
 from advscope.report.image_panel import draw_image, draw_map, draw_nothing, draw_perturbation, show_budget
 from advscope.report.map_colours import common_limits
 
@@ -107,11 +107,16 @@ def _draw_perturbations(
     }
     scale = max(float(np.abs(perturbation).max()) for perturbation in found.values())
     index = int(arrays[f"{original}/indices"][position])
-    block.suptitle(
+    write_block_heading(
+        block,
         f"image {index}:  {label} \N{RIGHTWARDS ARROW} {target}; perturbations at "
-        f"\N{PLUS-MINUS SIGN}{show_budget(scale)}"
+        f"\N{PLUS-MINUS SIGN}{show_budget(scale)}",
     )
-    draw_image(axes[0], arrays[f"{original}/images"][position], f"x: {label}")
+    draw_image(
+        axes[0],
+        arrays[f"{original}/images"][position],
+        f"x: {short_name(arrays[f'{original}/labels'][position], class_names)}",
+    )
     for axis, (form, perturbation) in zip(axes[1:], found.items(), strict=True):
         kind = REGIONS[form.removeprefix(original)]
         draw_perturbation(axis, perturbation, scale, f"{kind}\n{norms_in_words(perturbation)}")

@@ -66,3 +66,20 @@ def score_column(name: str) -> ScoreColumn | None:
 def score_columns(names: Iterable[str]) -> list[ScoreColumn]:
     """Return what the score's own columns (field ``score``) hold, in their order."""
     return [found for name in names if (found := score_column(name)) is not None and found.field == "score"]
+
+
+def chance_behind_score(names: Iterable[str]) -> list[str]:
+    """Return columns in their order, but each chance level right behind the score that it belongs to.
+
+    Example:
+        >>> chance_behind_score(["is/chance_clean", "is/score_clean", "is/score_clean_noise"])
+        ['is/score_clean', 'is/chance_clean', 'is/score_clean_noise']
+    """
+    listed = list(names)
+    chances = {column.name: column.chance() for column in score_columns(listed) if not column.control}
+    moved = {chance for chance in chances.values() if chance in listed}
+    ordered = []
+    for name in listed:
+        if name not in moved:
+            ordered += [name, chances[name]] if chances.get(name) in moved else [name]
+    return ordered

@@ -7,7 +7,7 @@ import numpy as np
 
 from advscope.report.cell_overlay import draw_cell_legend, draw_cells
 from advscope.report.examples import Arrays, attacks_of
-from advscope.report.figure_style import WIDTH, class_name, style, write_heading
+from advscope.report.figure_style import WIDTH, class_name, short_name, style, write_heading
 from advscope.report.image_panel import draw_image, draw_map, draw_nothing, draw_perturbation, show_budget
 from advscope.report.map_colours import common_limits
 
@@ -89,13 +89,14 @@ def targets_figure(arrays: Arrays, class_names: Sequence[str] | None = None) -> 
             figure, f"image {int(arrays[f'{first}/indices'][position])}, {label}, against {len(places)} targets{of}"
         )
         axes = figure.subplots(len(places) + 1, 4, squeeze=False)
-        draw_image(axes[0, 0], arrays[f"{first}/images"][position], f"x: {label}")
+        short = short_name(arrays[f"{first}/labels"][position], class_names)
+        draw_image(axes[0, 0], arrays[f"{first}/images"][position], f"x: {short}")
         drawn = None
         for axis in axes[0, 1:]:
             draw_nothing(axis)
         if clean is not None:
             axes[0, 2].set_axis_on()
-            drawn = draw_map(axes[0, 2], clean[position], limits, f"F(x, {label})")
+            drawn = draw_map(axes[0, 2], clean[position], limits, f"F(x, {short})")
         for row, (attack, place) in zip(axes[1:], places.items(), strict=True):
             drawn = _draw_row(row, arrays, attack, place, limits, class_names) or drawn
         if drawn is not None:
@@ -116,7 +117,7 @@ def _draw_row(
 ) -> Any:
     """Draw what one attack did to the picture, and return the drawn map, None without one."""
     base = attack.rpartition("@")[0]
-    target = class_name(arrays[f"{attack}/targets"][place], class_names)
+    target = short_name(arrays[f"{attack}/targets"][place], class_names)
     image, adversarial = (arrays[f"{attack}/{name}"][place] for name in ("images", "adversarials"))
     perturbation = adversarial - image
     scale = float(np.abs(perturbation).max())
