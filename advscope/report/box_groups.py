@@ -74,6 +74,9 @@ def name_groups(axis: Any, groups: Mapping[str, Mapping[str, Values]]) -> None:
     labels = [f"{attack}\n{counts(found)}" for attack, found in groups.items()]
     longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
     slanted = longest > _LETTERS / max(1, len(groups))
+    if slanted:
+        # Two lines each: a third would lie on the neighbour's first.
+        labels = [label.replace("\nundefined:\n", ", undefined: ") for label in labels]
     axis.set_xticks(
         range(len(groups)),
         labels,

@@ -124,7 +124,9 @@ def short_name(label: int, names: Sequence[str] | None) -> str:
 
 def write_heading(figure: "Figure", text: str) -> None:
     """Write what a figure shows above it, on as many lines as its width needs: names of runs may be long."""
-    figure.suptitle(textwrap.fill(text, _HEADING), fontweight="bold")
+    # A number of images stays on one line.
+    lines = textwrap.fill(text.replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), _HEADING)
+    figure.suptitle(lines.replace("\N{NO-BREAK SPACE}", " "), fontweight="bold")
 
 
 def write_block_heading(block: Any, text: str) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style, write_heading
+from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, LINE_STYLES, WIDTH, style, write_heading
 from advscope.report.row_values import AttackedRows, Columns
 from advscope.report.score_columns import PAIRS, ScoreColumn, score_columns
 from advscope.report.score_figure import mean_chance
@@ -79,6 +79,8 @@ def _draw_panel(
             [figure.value for figure in figures],
             color=colour,
             marker=LINE_MARKERS[position % len(LINE_MARKERS)],
+            # From the eighth attack on, colours and marks come a second time.
+            linestyle=LINE_STYLES[position // len(LINE_COLOURS) % 3],
             markersize=5,
         )
         levels = np.array([mean_chance(rows, attack, by_percent[place]) for place in places])

@@ -2,6 +2,7 @@
 
 import io
 import math
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,9 +25,11 @@ from advscope.report import (
     read_summary,
     save_figure,
 )
+from advscope.report.box_groups import draw_boxes
 from advscope.report.correlation_figure import correlation_figure
 from advscope.report.figure_style import CELL_CLASSES, classify
 from advscope.report.map_figure import map_figure
+from advscope.report.row_values import Values
 
 NAN = math.nan
 
@@ -258,3 +261,36 @@ def test_refusals_say_what_is_missing(results: ModuleType) -> None:
     many = {name: np.repeat(array, 2, 1) if "images" in name else array for name, array in arrays.items()}
     with pytest.raises(ValueError, match="1 or 3 channels to be drawn, got 6"):
         example_figure(many, "pgd20")
+
+
+def test_long_names_stay_within_the_figure_and_apart(results: ModuleType) -> None:
+    """ImageNet's names, of which some are as long as a figure is wide, and a run's name that is longer."""
+    names = ["seashore, coast, seacoast, sea-coast", "black-and-tan coonhound", "studio couch, day bed"] * 2
+    arrays = results.make_arrays(seed=0, examples=1, attacks=("pgd20",))
+    summary = results.make_summary("demo", results.make_rows(0))
+    figure = example_figure(arrays, "pgd20", names)
+    figure.draw_without_rendering()
+    axes = [axis for axis in figure.subfigs[0].axes if axis.get_title()]
+    for row in (axes[:4], axes[4:]):
+        for one, other in pairwise(axis.title.get_window_extent() for axis in row):
+            assert one.x1 < other.x0
+    run = accuracy_figure({"run": summary["figures"]}, "imagenet_resnet50_natural-mobilenet_v2_dequantised " * 3)
+    for drawn in (figure, run):
+        drawn.draw_without_rendering()
+        extent = drawn._suptitle.get_window_extent()  # type: ignore[union-attr]
+        assert extent.x0 >= 0
+        assert extent.x1 <= drawn.bbox.width
+    assert "(n = 60;" in run.get_suptitle().replace("\n", " ")
+    assert not run.get_suptitle().endswith("n =")
+
+
+def test_labels_below_many_attacks_are_slanted_and_whole() -> None:
+    groups = {f"attack{number}@automobile": {"one": Values(np.ones(4000 + number), number)} for number in range(9)}
+    axis = Figure(figsize=(7.2, 3)).subplots()
+    draw_boxes(axis, groups, ["one"])
+    labels = axis.get_xticklabels()
+    assert [label.get_text() for label in labels][8] == "attack8@automobile\nn = 4008, undefined: 8"
+    assert {label.get_rotation() for label in labels} == {40.0}
+    few = Figure(figsize=(7.2, 3)).subplots()
+    draw_boxes(few, {"cw": {"one": Values(np.ones(4), 1)}}, ["one"])
+    assert {label.get_rotation() for label in few.get_xticklabels()} == {0.0}
