@@ -23,7 +23,7 @@ def map_colours() -> "Colormap":
     White, black and grey lie over these maps, so none of them may occur in it, for no reader: a map that goes from a
     bluish to a yellowish colour, as viridis and plasma do, passes grey for a colour-blind one. This one stays on one
     side: it is at least 27 units of CIE Lab away from the three, with full colour vision and in all three kinds of
-    dichromacy (jet comes as near as 8, viridis and plasma as 2).
+    dichromacy (jet comes as near as 8, viridis as 3).
     """
     from matplotlib.colors import LinearSegmentedColormap
 

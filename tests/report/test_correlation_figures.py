@@ -1,10 +1,12 @@
 """Tests of the figures of the correlation between a cell's effect and its norm."""
 
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from advscope.report import save_figure
 from advscope.report.correlation_figure import correlation_figure
 from advscope.report.correlations_figure import correlations_figure
 
@@ -110,3 +112,20 @@ def test_refusals_say_which_monitor_is_missing(results: ModuleType) -> None:
         correlations_figure({"attack": np.array(["a"]), "attacked": np.array([True])})
     with pytest.raises(ValueError, match=r"no PSR of attack 'cw'; add callbacks.PromotionSuppressionMonitor"):
         correlation_figure(results.make_arrays(seed=0), "cw")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["no attacked image", "one image", "undefined throughout"])
+def test_odd_rows_are_drawn_without_a_warning(kind: str, tmp_path: Path) -> None:
+    columns = make_columns()
+    if kind == "no attacked image":
+        columns["attacked"][:] = False
+    if kind == "one image":
+        columns["attacked"] = columns["index"] == 6
+    if kind == "undefined throughout":
+        columns |= {name: np.full_like(values, np.nan) for name, values in columns.items() if "psr/" in name}
+    figure = correlations_figure(columns)
+    save_figure(figure, tmp_path / "one.png")
+    label = figure.axes[0].get_xticklabels()[0].get_text()
+    expected = {"no attacked image": "n = 0", "one image": "n = 1", "undefined throughout": "n = 0\nundefined:\n16"}
+    assert label == f"fgsm\n{expected[kind]}"

@@ -1,5 +1,7 @@
 """Tests of the figures of refined attacks."""
 
+import math
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from advscope.intervals import Estimate
+from advscope.report import save_figure
 from advscope.report.refined_figure import refined_figure, shared_examples
 from advscope.report.refined_sizes_figure import refined_sizes_figure
 
@@ -112,3 +115,14 @@ def test_refusals_say_what_is_missing(results: ModuleType) -> None:
     alone = {key: value for key, value in make_figures().items() if "_s" not in key.split("/")[1]}
     with pytest.raises(ValueError, match="no sizes of an attack beside its refined form"):
         refined_sizes_figure(alone)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_attack_that_failed_everywhere_has_no_mark(tmp_path: Path) -> None:
+    figures = make_figures()
+    for quantity in ("l0", "l1", "l2", "linf"):
+        figures[f"test/str_s1/size/{quantity}"] = Estimate(math.nan, math.nan, math.nan, 0)
+    figure = refined_sizes_figure(figures)
+    save_figure(figure, tmp_path / "one.png")
+    assert figure.get_suptitle().endswith("(n = 0 to 50; bars: 95% intervals)")
+    assert np.isnan(figure.axes[2].lines[1].get_ydata()[1])

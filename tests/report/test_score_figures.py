@@ -1,5 +1,6 @@
 """Tests of the figures of IS: by attack and explainer, against the quantile, and beside its controls."""
 
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from advscope.intervals import mean
+from advscope.report import save_figure
 from advscope.report.control_figure import control_figure
 from advscope.report.quantile_figure import quantile_figure
 from advscope.report.row_values import AttackedRows
@@ -206,3 +208,27 @@ def test_refusals_say_which_column_is_missing() -> None:
         quantile_figure(columns | {"is/score_clean": make_columns()["is/score_clean"]})
     with pytest.raises(ValueError, match="no IS of a control"):
         control_figure(columns)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["one image", "no image of one attack", "no chance", "one value"])
+@pytest.mark.parametrize("draw", [score_figure, quantile_figure, control_figure])
+def test_odd_rows_are_drawn_without_a_warning(draw: Any, kind: str, tmp_path: Path) -> None:
+    columns = make_columns()
+    if kind == "one image":
+        columns["attacked"] = columns["index"] == 3
+    if kind == "no image of one attack":
+        columns["attacked"] &= columns["attack"] != "ead"
+    if kind == "no chance":
+        columns = {name: values for name, values in columns.items() if "chance" not in name}
+    if kind == "one value":
+        columns |= {name: np.full_like(values, 0.5) for name, values in columns.items() if "is/" in name}
+    figure = draw(columns)
+    save_figure(figure, tmp_path / "one.png")
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    if kind == "no image of one attack" and draw is not quantile_figure:
+        assert [label.split("\n")[0] for label in labels] == ["cw", "pgd"]
+    if kind == "one image" and draw is score_figure:
+        # The mean of one image has no interval, and is drawn all the same.
+        assert labels == [f"{attack}\nn = 1" for attack in ATTACKS]
+        assert {line.get_marker() for line in figure.axes[0].lines} >= {"o", "s"}
