@@ -1,6 +1,7 @@
 """Tests of how figures are planned, drawn and written: the same bytes each time, PNG and SVG, and by the command."""
 
 import hashlib
+import importlib
 import os
 import re
 import subprocess
@@ -156,9 +157,9 @@ def test_figures_of_a_large_table_take_seconds() -> None:
 
 
 def test_rows_are_read_once(runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from advscope.report import figure_plan as module
-
     read = []
+    # The package's attribute of that name is the function.
+    module = importlib.import_module("advscope.report.figure_plan")
     monkeypatch.setattr(module, "read_columns", lambda path: read.append(path) or read_columns(path))
     draw_figures(runs[0] / "results/standard", ["accuracy", "is"], formats=["png"])
     assert read == [runs[0] / "results/standard/images.csv"]
