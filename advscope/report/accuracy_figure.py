@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from advscope.intervals import Estimate
-from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style
+from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style, write_heading
 from advscope.report.summary import estimate
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def accuracy_figure(
         step = 0.3 * len(runs) + 0.3
         figure = Figure(figsize=(WIDTH, 1.3 + 0.22 * len(runs) + step * len(attacks)), layout="constrained")
         axis = figure.subplots()
-        figure.suptitle(f"{title or 'Accuracy'} ({number}; bars: 95% intervals)", fontweight="bold")
+        write_heading(figure, f"{title or 'Accuracy'} ({number}; bars: 95% intervals)")
         for position, (name, figures) in enumerate(accuracies.items()):
             _draw_run(axis, name, figures, attacks, ((position + 0.5) / len(runs) - 0.5) * 0.62, position)
         for row in range(len(attacks)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from advscope.intervals import Estimate
-from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, LINE_STYLES, WIDTH, style
+from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, LINE_STYLES, WIDTH, style, write_heading
 from advscope.report.summary import estimate
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def bias_figure(curves: Mapping[str, Curve], title: str = "") -> "Figure":
     number = f"n = {min(counts)}" if len(counts) == 1 else f"n = {min(counts)} to {max(counts)}"
     with style():
         figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * len(panels)), layout="constrained")
-        figure.suptitle(f"{title or 'Activation bias by layer'} ({number}; bands: 95% intervals)", fontweight="bold")
+        write_heading(figure, f"{title or 'Activation bias by layer'} ({number}; bands: 95% intervals)")
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axis, quantity in zip(axes, panels, strict=True):
             for position, (name, curve) in enumerate(curves.items()):

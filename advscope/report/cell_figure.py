@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import CELL_CLASSES, PROMOTION, SUPPRESSION, WIDTH, class_name, classify, style
+from advscope.report.figure_style import (
+    CELL_CLASSES,
+    PROMOTION,
+    SUPPRESSION,
+    WIDTH,
+    class_name,
+    classify,
+    style,
+    write_heading,
+)
+from advscope.report.image_panel import cell_field, cell_norms, draw_image, draw_map, draw_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +27,9 @@ if TYPE_CHECKING:
 def cell_figure(arrays: Arrays, attack: str, position: int = 0, class_names: "Sequence[str] | None" = None) -> "Figure":
     """Draw one example's significant cells in the order of their ratio.
 
-    Three panels with one place per cell: r with the +-1 lines; suppression d0 and promotion dt in logits; the l2 norm
-    of the cell's perturbation.
+    Above, the adversarial image and the l2 norm of the perturbation in every cell. Below, four panels with one place
+    per significant cell: r with the +-1 lines; suppression d0 and promotion dt in logits; the l2 and the l-inf norm of
+    the cell's perturbation, in image units.
 
     Args:
         arrays: As :func:`~advscope.report.examples.load_examples` returns them.
@@ -34,7 +45,7 @@ def cell_figure(arrays: Arrays, attack: str, position: int = 0, class_names: "Se
 
     References:
         Xu et al., *Interpreting Adversarial Examples by Activation Promotion and Suppression*, 2019,
-        https://arxiv.org/abs/1904.02057: the plots per grid.
+        https://arxiv.org/abs/1904.02057, Figure 2.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -50,16 +61,19 @@ def cell_figure(arrays: Arrays, attack: str, position: int = 0, class_names: "Se
     perturbation = arrays[f"{attack}/adversarials"][position] - arrays[f"{attack}/images"][position]
     places = np.arange(1, len(order) + 1)
     with style():
-        figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
-        above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=(1.3, 1.2, 1))
+        figure = Figure(figsize=(WIDTH, 9.0), layout="constrained")
+        blocks: Any = figure.subfigures(2, 1, height_ratios=(1, 2.1))
+        top, bottom = blocks
+        _draw_pictures(top, arrays, attack, position)
+        above, middle, below, last = bottom.subplots(4, 1, sharex=True, height_ratios=(1.3, 1.2, 1, 1))
         label, target = (
             class_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets")
         )
         index = int(arrays[f"{attack}/indices"][position])
-        figure.suptitle(
+        write_heading(
+            figure,
             f"{attack}, image {index}: {label} \N{RIGHTWARDS ARROW} {target}; "
             f"{len(order)} of {len(ratios)} cells are significant",
-            fontweight="bold",
         )
         for kind, here in zip(CELL_CLASSES, classify(ratios[order], significant[order]), strict=True):
             above.scatter(
@@ -87,23 +101,41 @@ def cell_figure(arrays: Arrays, attack: str, position: int = 0, class_names: "Se
             label="promotion dt",
         )
         middle.set_ylabel("effect (logits)")
-        below.bar(places, _norms(perturbation, arrays["psr/cells"])[order], color="#666666", width=0.8)
-        below.set_ylabel("l2 norm of x' \N{MINUS SIGN} x")
-        below.set_xlabel("significant cells, sorted by r")
-        below.xaxis.set_major_locator(MaxNLocator(integer=True))
+        cells = arrays["psr/cells"]
+        below.bar(places, cell_norms(perturbation, cells)[order], color="#666666", width=0.8)
+        below.set_ylabel("l2 norm")
+        last.bar(places, _peaks(perturbation, cells)[order], color="#666666", width=0.8)
+        last.set_ylabel("l-inf norm")
+        last.set_xlabel("significant cells, sorted by r")
+        last.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axis in (above, middle):
             # Beside the panel, where it hides nothing.
             axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        for axis in (above, middle, below):
+        for axis in (above, middle, below, last):
             axis.grid(axis="y")
     return figure
 
 
-def _norms(perturbation: NDArray[Any], cells: NDArray[Any]) -> NDArray[Any]:
-    """Return the l2 norm of a perturbation ``(C, H, W)`` in each cell."""
+def _draw_pictures(block: Any, arrays: Arrays, attack: str, position: int) -> None:
+    """Draw the adversarial image, and where the perturbation is how large."""
+    adversarial = arrays[f"{attack}/adversarials"][position]
+    left, right = block.subplots(1, 2)
+    if adversarial.shape[0] in (1, 3):
+        draw_image(left, adversarial, "adversarial image x'")
+    else:
+        draw_nothing(left)
+    cells = arrays["psr/cells"]
+    norms = cell_norms(adversarial - arrays[f"{attack}/images"][position], cells)
+    field = cell_field(norms, cells, adversarial.shape[1:])
+    drawn = draw_map(right, field, (0.0, float(norms.max(initial=0))), "l2 norm of x' \N{MINUS SIGN} x", smooth=False)
+    block.colorbar(drawn, ax=right, location="right", pad=0.02)
+
+
+def _peaks(perturbation: NDArray[Any], cells: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the l-inf norm of a perturbation ``(C, H, W)`` in each cell."""
     return np.array(
         [
-            float(np.sqrt((perturbation[:, top:bottom, left:right].astype(float) ** 2).sum()))
+            float(np.abs(perturbation[:, top:bottom, left:right]).max(initial=0))
             for top, left, bottom, right in cells.astype(int)
         ]
     )

@@ -11,12 +11,13 @@ import numpy as np
 from advscope.intervals import Estimate
 from advscope.report.paired_differences import accuracy_differences, measure_differences
 from advscope.report.run_results import RunResults, read_all
+from advscope.report.score_columns import chance_behind_score
 
 STAGE = "test"
 _WITHOUT_EFFECT = ("chunk_size", "every_n_epochs", "examples")
 _MEASURES = ("size", "psr", "is", "bias", "dissection", "cost")
 _MAIN = re.compile(
-    r"(accuracy|size/(success_rate|l0|l1|l2|linf)|psr/[a-z]+_share|is/(score|chance|excess)\w*|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
+    r"(accuracy|size/(success_rate|l0|l1|l2|linf)|psr/[a-z]+_share|is/(score|chance|excess)(?!\w*_at_)\w*|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
 )
 
 
@@ -77,7 +78,7 @@ def compare_results(read: Sequence[RunResults]) -> Comparison:
     _refuse_other_data(read)
     names = tuple(run.name for run in read)
     attacks = sorted({name for run in read for name in run.attacks})
-    order = list(dict.fromkeys(name for run in read for name in run.columns))
+    order = chance_behind_score(dict.fromkeys(name for run in read for name in run.columns))
     keys = {key for run in read for key in run.figures}
     differences: dict[str, tuple[Estimate | None, ...]] = accuracy_differences([run.attacks for run in read], STAGE)
     for attack in attacks:

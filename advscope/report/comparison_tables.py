@@ -3,10 +3,12 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from advscope.intervals import Estimate
 from advscope.report.comparison import Comparison, Line
+from advscope.report.score_columns import score_column
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,7 +40,8 @@ def to_markdown(comparison: Comparison, everything: bool = False) -> str:
         everything: Whether to show all figures, and not the main ones alone.
     """
     header = ["figure", *_headings(comparison)]
-    rows = [[line.key, *_cells(line)] for line in _shown(comparison, everything)]
+    chances = chance_levels(comparison)
+    rows = [[line.key, *_cells(line, chances.get(line.key, ()))] for line in _shown(comparison, everything)]
     lines = [
         f"**{comparison.evaluation}**: {comparison.data}. 95% intervals in brackets; differences are paired, over n"
         " images; \\* marks those whose interval leaves out 0.",
@@ -67,18 +70,32 @@ def to_rich(comparison: Comparison, everything: bool = False) -> "Table":
     table.add_column("figure", no_wrap=True)
     for heading in _headings(comparison):
         table.add_column(escape(heading), justify="right", overflow="fold")
-    shown = _shown(comparison, everything)
+    shown, chances = _shown(comparison, everything), chance_levels(comparison)
     for before, line, after in zip([None, *shown], shown, [*shown[1:], None], strict=False):
         group = section_of(line)
         if before is None or section_of(before) != group:
             table.add_row(f"[bold]{escape(group)}[/bold]")
         cells = []
-        for cell in _cells(line):
+        for cell in _cells(line, chances.get(line.key, ())):
             # An interval without blanks stays on one line.
             text = escape(cell.replace(", ", ","))
             cells.append(f"[bold]{text}[/bold]" if cell.endswith("*") else text)
         table.add_row(escape(label_in_section(line)), *cells, end_section=after is None or section_of(after) != group)
     return table
+
+
+def chance_levels(comparison: Comparison) -> dict[str, tuple[Estimate | None, ...]]:
+    """Return for the key of each interpretability score each run's chance level, where the comparison has it."""
+    figures = {line.key: line.figures for line in comparison.lines}
+    found = {}
+    for key in figures:
+        stage, attack, name = (*key.split("/", 2), "", "")[:3]
+        column = score_column(name)
+        if column is not None and column.field == "score":
+            level = f"{stage}/{attack}/{column.chance()}"
+            if level in figures:
+                found[key] = figures[level]
+    return found
 
 
 def show_number(value: float) -> str:
@@ -121,9 +138,12 @@ def _headings(comparison: Comparison) -> list[str]:
     return [first, *others, *(f"{other} - {first}" for other in others)]
 
 
-def _cells(line: Line) -> list[str]:
-    """Return a line's figures and differences as text."""
+def _cells(line: Line, chances: Sequence[Estimate | None] = ()) -> list[str]:
+    """Return a line's figures and differences as text, each figure with its chance level where there is one."""
     cells = ["" if figure is None else _with_interval(figure) for figure in line.figures]
+    for place, chance in enumerate(chances):
+        if chance is not None and cells[place]:
+            cells[place] += f" (chance {show_number(chance.value)})"
     for difference in line.differences:
         if difference is None:
             cells.append("")

@@ -4,20 +4,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from advscope.report.cell_overlay import draw_cell_legend, draw_cells
 from advscope.report.examples import Arrays
-from advscope.report.figure_style import CELL_CLASSES, WIDTH, class_name, classify, style
+from advscope.report.figure_style import WIDTH, class_name, short_name, style, write_block_heading, write_heading
+from advscope.report.image_panel import (
+    cell_field,
+    cell_norms,
+    draw_image,
+    draw_map,
+    draw_nothing,
+    draw_perturbation,
+    draw_scale,
+    show_budget,
+)
+from advscope.report.map_colours import common_limits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MAPS = {
-    "cam_clean_label": "F(x, {label})",
-    "cam_clean_target": "F(x, {target})",
-    "cam_adversarial_label": "F(x', {label})",
-    "cam_adversarial_target": "F(x', {target})",
-}
+_MAPS = {"cam_clean_label": "F(x, {label})", "cam_adversarial_target": "F(x', {target})"}
 
 
 def example_figure(
@@ -30,8 +36,9 @@ def example_figure(
     """Draw attacked images with what explains them.
 
     Each example is a block: above, the image x, the adversarial image x', the perturbation at a scale that its title
-    states, and the cells' PSR classes; below, the class activation maps of x and x' for the label and the target, the
-    four at one scale, with a mark on every significant cell. What a monitor did not measure is left out.
+    states, and its l2 norm in each cell; below, the maps of x for the label and of x' for the target at one scale, and
+    over each of them the classes of the significant cells: white suppression, black promotion, grey balance. Without
+    maps the classes lie over the image's brightness. What a monitor did not measure is left out.
 
     Args:
         arrays: As :func:`~advscope.report.examples.load_examples` returns them.
@@ -48,7 +55,7 @@ def example_figure(
 
     References:
         Xu et al., *Interpreting Adversarial Examples by Activation Promotion and Suppression*, 2019,
-        https://arxiv.org/abs/1904.02057, Figures 2 to 4.
+        https://arxiv.org/abs/1904.02057, Figures 1, 4 and 5.
     """
     from matplotlib.figure import Figure
 
@@ -60,16 +67,15 @@ def example_figure(
     count = min(examples, len(images))
     with_maps = all(f"{attack}/is/{name}" in arrays for name in _MAPS)
     with_cells = f"{attack}/psr/ratio" in arrays
-    rows = 2 if with_maps else 1
     with style():
-        figure = Figure(figsize=(WIDTH, count * (4.75 if with_maps else 2.4) + 0.75), layout="constrained")
+        figure = Figure(figsize=(WIDTH, count * (4.75 if with_maps else 2.3) + 0.85), layout="constrained")
         of = "" if attacked is None else f" of {attacked} attacked images"
-        figure.suptitle(f"{attack}: {count} example{'s' if count > 1 else ''}{of}", fontweight="bold")
+        write_heading(figure, f"{attack}: {count} example{'s' if count > 1 else ''}{of}")
         blocks = figure.subfigures(count, 1, squeeze=False)[:, 0]
         for position, block in enumerate(blocks):
-            _draw_example(block, arrays, attack, position, class_names, (rows, with_maps, with_cells))
+            _draw_example(block, arrays, attack, position, class_names, (with_maps, with_cells))
         if with_cells:
-            _draw_legend(figure)
+            draw_cell_legend(figure)
     return figure
 
 
@@ -79,114 +85,47 @@ def _draw_example(
     attack: str,
     position: int,
     class_names: Sequence[str] | None,
-    contents: tuple[int, bool, bool],
+    contents: tuple[bool, bool],
 ) -> None:
     """Draw one example's block."""
-    rows, with_maps, with_cells = contents
-    label, target = (class_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets"))
-    block.suptitle(f"image {int(arrays[f'{attack}/indices'][position])}:  {label} \N{RIGHTWARDS ARROW} {target}")
-    axes = block.subplots(rows, 4, squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
+    with_maps, with_cells = contents
+    classes = [arrays[f"{attack}/{name}"][position] for name in ("labels", "targets")]
+    label, target = (class_name(which, class_names) for which in classes)
+    index = int(arrays[f"{attack}/indices"][position])
+    write_block_heading(block, f"image {index}:  {label} \N{RIGHTWARDS ARROW} {target}")
+    label, target = (short_name(which, class_names) for which in classes)
+    axes = block.subplots(2 if with_maps else 1, 4, squeeze=False)
     image, adversarial = (arrays[f"{attack}/{name}"][position] for name in ("images", "adversarials"))
     perturbation = adversarial - image
     largest = float(np.abs(perturbation).max())
-    extent = (0, image.shape[2], image.shape[1], 0)
-    shown = (image, adversarial, 0.5 + perturbation / (2 * largest or 1))
-    titles = (f"x: {label}", f"x': {target}", f"x' \N{MINUS SIGN} x, \N{PLUS-MINUS SIGN}{show_budget(largest)}")
-    for axis, picture, title in zip(axes[0], shown, titles, strict=False):
-        axis.imshow(_picture(picture), extent=extent, interpolation="nearest")
-        axis.set_title(title)
-    if with_cells:
-        axes[0, 3].imshow(_picture(image).mean(2), cmap="gray", vmin=-1, vmax=1.4, extent=extent)
-        axes[0, 3].set_title("PSR classes")
-        _draw_cells(axes[0, 3], arrays, attack, position, filled=True)
-    else:
-        axes[0, 3].set_axis_off()
-    if with_maps:
-        maps = {name: arrays[f"{attack}/is/{name}"][position] for name in _MAPS}
-        low, high = (float(function([function(found) for found in maps.values()])) for function in (np.min, np.max))
-        for axis, (name, found) in zip(axes[1], maps.items(), strict=True):
-            drawn = axis.imshow(found, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear")
-            axis.set_title(_MAPS[name].format(label=label, target=target))
-            if with_cells:
-                _draw_cells(axis, arrays, attack, position, filled=False)
-        bar = block.colorbar(drawn, ax=axes[1, :].tolist(), location="bottom", shrink=0.5, aspect=40, pad=0.03)
-        bar.set_label("class activation map F (the four at one scale)")
-
-
-def _draw_cells(axis: Any, arrays: Arrays, attack: str, position: int, filled: bool) -> None:
-    """Draw the significant cells' classes: as hatched rectangles, or as marks in their middle."""
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
-
-    cells = arrays["psr/cells"].astype(float)
-    ratios, significant = (arrays[f"{attack}/psr/{name}"][position] for name in ("ratio", "significant"))
-    # A mark is as large as its cell allows: a panel is some 1.6 inches wide, that is 115 points.
-    side = float((cells[:, 3] - cells[:, 1]).max()) / arrays[f"{attack}/images"].shape[3] * 115 if len(cells) else 1.0
-    for kind, here in zip(CELL_CLASSES, classify(ratios, significant), strict=True):
-        chosen = cells[here]
-        if not len(chosen):
-            continue
-        if filled:
-            boxes = [Rectangle((left, top), right - left, bottom - top) for top, left, bottom, right in chosen]
-            hatch = kind.hatch if side > 8 else None
-            axis.add_collection(
-                PatchCollection(boxes, facecolor=kind.colour, edgecolor="white", linewidth=0.5, hatch=hatch)
-            )
-            continue
-        middles = (chosen[:, 1] + chosen[:, 3]) / 2, (chosen[:, 0] + chosen[:, 2]) / 2
-        size = min(0.5 * side, 6.5) ** 2
-        axis.scatter(
-            *middles, s=size, c=kind.colour, marker=kind.marker, edgecolors="white", linewidths=0.08 * side**0.7
-        )
-
-
-def _draw_legend(figure: "Figure") -> None:
-    """Say what the marks and the hatchings mean."""
-    from matplotlib.legend_handler import HandlerTuple
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    labels = ("suppression (r < \N{MINUS SIGN}1)", "promotion (r > 1)", "balance (|r| \N{LESS-THAN OR EQUAL TO} 1)")
-    handles: list[Any] = [
-        (
-            Patch(facecolor=kind.colour, edgecolor="white", hatch=kind.hatch),
-            Line2D(
-                [],
-                [],
-                marker=kind.marker,
-                color="none",
-                markerfacecolor=kind.colour,
-                markeredgecolor="white",
-                markersize=9,
-            ),
-        )
-        for kind in CELL_CLASSES
-    ]
-    figure.legend(
-        handles,
-        labels,
-        handler_map={tuple: HandlerTuple(ndivide=None)},
-        handlelength=3.2,
-        loc="outside lower center",
-        ncols=3,
-        title="PSR of the significant cells",
+    draw_image(axes[0, 0], image, f"x: {label}")
+    draw_image(axes[0, 1], adversarial, f"x': {target}")
+    draw_perturbation(
+        axes[0, 2],
+        perturbation,
+        largest,
+        f"x' \N{MINUS SIGN} x, \N{PLUS-MINUS SIGN}{show_budget(largest)}",
     )
-
-
-def _picture(image: NDArray[Any]) -> NDArray[Any]:
-    """Return ``(C, H, W)`` as ``(H, W, 3)`` in [0, 1]."""
-    picture: NDArray[Any] = np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
-    return picture.clip(0, 1)
-
-
-def show_budget(size: float) -> str:
-    """Return a size in image units as 255ths.
-
-    Example:
-        >>> show_budget(8 / 255), show_budget(0.5 / 255)
-        ('8/255', '0.5/255')
-    """
-    return f"{size * 255:.3g}/255"
+    if with_cells and with_maps:
+        norms = cell_field(cell_norms(perturbation, arrays["psr/cells"]), arrays["psr/cells"], image.shape[1:])
+        limits = (0.0, float(np.nanmax(norms, initial=0)))
+        draw_map(axes[0, 3], norms, limits, f"l2 norm, 0 to {limits[1]:.3g}", smooth=False)
+    elif with_cells:
+        brightness = image.astype(np.float64).mean(0)
+        draw_map(axes[0, 3], brightness, (0.0, 1.0), "PSR over brightness", smooth=False)
+        draw_cells(axes[0, 3], arrays, attack, position)
+    else:
+        draw_nothing(axes[0, 3])
+    if not with_maps:
+        return
+    maps = {name: arrays[f"{attack}/is/{name}"][position] for name in _MAPS}
+    limits = common_limits(maps.values())
+    for place, (name, found) in enumerate(maps.items()):
+        title = _MAPS[name].format(label=label, target=target)
+        drawn = draw_map(axes[1, 2 * place], found, limits, title)
+        if with_cells:
+            draw_map(axes[1, 2 * place + 1], found, limits, "PSR over it")
+            draw_cells(axes[1, 2 * place + 1], arrays, attack, position)
+        else:
+            draw_nothing(axes[1, 2 * place + 1])
+    draw_scale(block, drawn, axes[1, :].tolist(), "class activation map F (at one scale)")

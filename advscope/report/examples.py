@@ -16,6 +16,7 @@ Arrays = Mapping[str, NDArray[Any]]
 """Arrays by name; see :func:`save_examples`."""
 
 _NEEDED = ("images", "adversarials", "indices", "labels", "targets")
+_MAPS = ("_clean_label", "_clean_target", "_adversarial_label", "_adversarial_target")
 _PER_CELL = ("ratio", "score", "suppression", "promotion", "significant")
 
 
@@ -29,7 +30,7 @@ def save_examples(path: str | Path, arrays: Mapping[str, Any]) -> None:
             PSR ran, ``A/psr/ratio``, ``score``, ``suppression``, ``promotion``, ``significant`` ``(M, cells)`` with
             ``psr/cells`` ``(cells, 4)``: top, left, bottom, right; where IS ran, ``A/is/cam_clean_label`` F(x0, t0),
             ``cam_clean_target`` F(x0, t), ``cam_adversarial_label`` F(x', t0), ``cam_adversarial_target`` F(x', t),
-            ``(M, H, W)``.
+            ``(M, H, W)``; those of a further explainer under its name instead of ``cam``.
 
     Raises:
         ValueError: If an array is missing, has another shape, or holds objects; nothing is written then.
@@ -91,7 +92,7 @@ def _check(arrays: Arrays, path: str | Path) -> None:
         shapes |= {
             name.removeprefix(f"{attack}/"): (len(images), *images.shape[2:])
             for name in arrays
-            if name.startswith(f"{attack}/is/cam_")
+            if name.startswith(f"{attack}/is/") and name.endswith(_MAPS)
         }
         for name, shape in shapes.items():
             found = arrays.get(f"{attack}/{name}")

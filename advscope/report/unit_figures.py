@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style
+from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style, write_heading
 from advscope.report.unit_rows import Units
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def sensitivity_figure(units: Units, title: str = "") -> "Figure":
     lines = -(-len(layers) // columns)
     with style():
         figure = Figure(figsize=(WIDTH, 0.9 + 2.3 * lines), layout="constrained")
-        figure.suptitle(title or "Sensitivity against interpretability of units", fontweight="bold")
+        write_heading(figure, title or "Sensitivity against interpretability of units")
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         handles: dict[str, Any] = {}
         for axis, layer in zip(axes, layers, strict=False):
@@ -107,7 +107,7 @@ def detector_figure(detectors: Mapping[str, Units], title: str = "") -> "Figure"
         raise ValueError("the table holds no units; add callbacks.DissectionMonitor to the evaluation")
     with style():
         figure = Figure(figsize=(WIDTH, 1.1 + 2.2 * len(detectors)), layout="constrained")
-        figure.suptitle(title or "Units that detect a concept (IoU > 0.04), by its category", fontweight="bold")
+        write_heading(figure, title or "Units that detect a concept (IoU > 0.04), by its category")
         axes = figure.subplots(len(detectors), 1, sharey=True, squeeze=False)[:, 0]
         for axis, (name, units) in zip(axes, detectors.items(), strict=True):
             layers = layers_of(units)

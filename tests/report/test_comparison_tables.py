@@ -9,6 +9,9 @@ from rich.console import Console
 
 from advscope.intervals import Estimate
 from advscope.report import Comparison, Line, compare, to_csv, to_markdown, to_rich
+from advscope.report.comparison import is_main
+from advscope.report.page.tables import figure_table
+from advscope.report.score_columns import chance_behind_score
 
 SMALL = Comparison(
     evaluation="standard",
@@ -92,3 +95,43 @@ def test_terminal_of_80_columns_loses_nothing(runs: tuple[Path, Path]) -> None:
     # Every word of the wide table stands in the narrow one, folded differently.
     wide = printed(comparison, 300)
     assert sorted(narrow.replace("─", "").split()) == sorted(wide.replace("─", "").split())
+
+
+def with_chance() -> Comparison:
+    """A score of two runs, its controls and its chance level, which the second run does not have."""
+    figure, level = Estimate(0.8, 0.75, 0.85, 8), Estimate(0.5477, 0.5477, 0.5477, 8)
+    lines = [
+        Line(f"test/pgd/is/{name}", True, (figure, figure), (None,))
+        for name in ("score_clean", "score_clean_noise", "score_clean_gradcam", "excess_clean")
+    ]
+    lines.append(Line("test/pgd/is/chance_clean", True, (level, None), (None,)))
+    return SMALL._replace(lines=tuple(lines))
+
+
+def test_scores_stand_beside_their_chance_level() -> None:
+    text = to_markdown(with_chance())
+    for name in ("score_clean", "score_clean_noise"):
+        assert f"| test/pgd/is/{name} | 0.800 [0.750, 0.850] (chance 0.548) | 0.800 [0.750, 0.850] |  |" in text
+    # The chance level of another explainer's mask is another, and no level belongs to the excess.
+    assert text.count("(chance") == 2
+    assert printed(with_chance(), 160).count("(chance 0.548)") == 2
+    assert "chance" not in to_markdown(SMALL)
+
+
+def test_a_page_too_has_the_chance_level_in_the_scores_cell() -> None:
+    html = figure_table(with_chance())
+    assert html.count("<small>n = 8</small><small>chance 0.548</small>") == 2
+
+
+def test_the_short_table_leaves_out_further_quantiles() -> None:
+    assert is_main("test/pgd/is/score_clean_gradcam")
+    assert not is_main("test/pgd/is/score_clean_at_60")
+    assert not is_main("is/excess_adversarial_gradcam_at_80")
+
+
+def test_chance_stands_behind_its_score_in_every_order() -> None:
+    names = ["is/chance_clean_at_60", "index", "is/score_clean", "is/score_clean_at_60", "is/chance_clean", "size/l0"]
+    assert chance_behind_score(names) == [
+        "index", "is/score_clean", "is/chance_clean", "is/score_clean_at_60", "is/chance_clean_at_60", "size/l0"
+    ]  # fmt: skip
+    assert chance_behind_score(["is/chance_clean", "index"]) == ["is/chance_clean", "index"]

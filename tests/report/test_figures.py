@@ -2,6 +2,7 @@
 
 import io
 import math
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,14 +19,17 @@ from advscope.report import (
     bias_curve,
     bias_figure,
     cell_figure,
-    draw_figures,
     evaluation_figures,
     example_figure,
     ratio_figure,
     read_summary,
     save_figure,
 )
+from advscope.report.box_groups import draw_boxes
+from advscope.report.correlation_figure import correlation_figure
 from advscope.report.figure_style import CELL_CLASSES, classify
+from advscope.report.map_figure import map_figure
+from advscope.report.row_values import Values
 
 NAN = math.nan
 
@@ -55,7 +59,7 @@ def test_classes_are_told_apart_in_grey() -> None:
     # ITU-R 601 brightness, as a grey printer has it.
     grey = sorted(np.dot(matplotlib.colors.to_rgb(kind.colour), (0.299, 0.587, 0.114)) for kind in CELL_CLASSES)
     assert min(np.diff(grey)) > 0.05
-    assert len({kind.marker for kind in CELL_CLASSES}) == len({kind.hatch for kind in CELL_CLASSES}) == 3
+    assert len({kind.marker for kind in CELL_CLASSES}) == 3
 
 
 def odd(results: ModuleType, kind: str) -> dict[str, Any]:
@@ -80,7 +84,8 @@ def odd(results: ModuleType, kind: str) -> dict[str, Any]:
 )
 def test_odd_input_is_drawn_without_a_warning(results: ModuleType, kind: str) -> None:
     arrays = odd(results, kind)
-    for figure in (example_figure(arrays, "pgd20"), ratio_figure(arrays, "pgd20"), cell_figure(arrays, "pgd20")):
+    kinds = (example_figure, map_figure, ratio_figure, cell_figure, correlation_figure)
+    for figure in (draw(arrays, "pgd20") for draw in kinds):
         assert pixels(figure).std() > 0
 
 
@@ -125,18 +130,32 @@ def test_cell_figure_has_the_same_order_in_every_panel(results: ModuleType) -> N
     chosen = np.flatnonzero(arrays["pgd20/psr/significant"][1])
     order = chosen[np.argsort(arrays["pgd20/psr/ratio"][1][chosen])]
 
-    above, middle, below = cell_figure(arrays, "pgd20", 1).axes
+    adversarial, field, above, middle, below, last = [
+        axis
+        for block in cell_figure(arrays, "pgd20", 1).subfigs
+        for axis in block.axes
+        if axis.get_label() != "<colorbar>"
+    ]
 
     assert sum(len(marks.get_offsets()) for marks in above.collections) == len(order)
     np.testing.assert_array_equal(middle.lines[0].get_ydata(), arrays["pgd20/psr/suppression"][1][order])
     np.testing.assert_array_equal(middle.lines[1].get_ydata(), arrays["pgd20/psr/promotion"][1][order])
     perturbation = arrays["pgd20/adversarials"][1] - arrays["pgd20/images"][1]
-    norms = []
-    for cell in order:
-        # 8 x 8 cells of 4 pixels, row by row.
-        row, column = divmod(int(cell), 8)
-        norms.append(np.linalg.norm(perturbation[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]))
+    # 8 x 8 cells of 4 pixels, row by row.
+    parts = {
+        (row, column): perturbation[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        for row in range(8)
+        for column in range(8)
+    }
+    inside = [parts[divmod(int(cell), 8)] for cell in order]
+    norms = [np.linalg.norm(part) for part in inside]
     np.testing.assert_allclose([bar.get_height() for bar in below.patches], norms, rtol=1e-5)
+    np.testing.assert_allclose([bar.get_height() for bar in last.patches], [np.abs(part).max() for part in inside])
+    # The heat map above has every cell, significant or not, where it lies in the image.
+    np.testing.assert_array_equal(adversarial.images[0].get_array(), arrays["pgd20/adversarials"][1].transpose(1, 2, 0))
+    for (row, column), part in parts.items():
+        shown = field.images[0].get_array()[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        np.testing.assert_allclose(shown, np.linalg.norm(part), rtol=1e-5)
 
 
 def test_bias_curve_takes_the_order_of_the_columns(runs: tuple[Path, Path]) -> None:
@@ -197,26 +216,13 @@ def test_accuracy_figure_has_a_mark_and_a_number_per_run_and_attack(runs: tuple[
 
 
 def test_text_is_at_least_eight_points_high(results: ModuleType) -> None:
-    arrays = results.make_arrays(seed=0)
-    for figure in evaluation_figures(
-        "demo", results.make_summary("demo", results.make_rows(0))["figures"], arrays
-    ).values():
+    arrays = results.make_arrays(seed=0, examples=1, attacks=("fgsm",))
+    figures = results.make_summary("demo", results.make_rows(0))["figures"]
+    for figure in evaluation_figures("demo", figures, arrays).values():
         figure.draw_without_rendering()
         sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()]
         # An exponent of a logarithmic axis is a part of its label.
         assert min(sizes) >= 8
-
-
-def test_draws_every_figure_that_the_results_allow(runs: tuple[Path, Path]) -> None:
-    paths = draw_figures(runs[0] / "results/standard")
-
-    kinds = ("examples", "ratio", "cells")
-    names = ["accuracy", "bias", *(f"{attack}_{kind}" for attack in ("fgsm", "pgd20") for kind in kinds)]
-    assert [path.stem for path in paths] == names
-    assert {path.parent for path in paths} == {runs[0] / "results/standard/figures"}
-    for path in paths:
-        with Image.open(path) as image:
-            assert image.width == 936  # 7.2 inches at 130 dots
 
 
 def test_draws_what_there_is_without_any_example(results: ModuleType) -> None:
@@ -255,3 +261,36 @@ def test_refusals_say_what_is_missing(results: ModuleType) -> None:
     many = {name: np.repeat(array, 2, 1) if "images" in name else array for name, array in arrays.items()}
     with pytest.raises(ValueError, match="1 or 3 channels to be drawn, got 6"):
         example_figure(many, "pgd20")
+
+
+def test_long_names_stay_within_the_figure_and_apart(results: ModuleType) -> None:
+    """ImageNet's names, of which some are as long as a figure is wide, and a run's name that is longer."""
+    names = ["seashore, coast, seacoast, sea-coast", "black-and-tan coonhound", "studio couch, day bed"] * 2
+    arrays = results.make_arrays(seed=0, examples=1, attacks=("pgd20",))
+    summary = results.make_summary("demo", results.make_rows(0))
+    figure = example_figure(arrays, "pgd20", names)
+    figure.draw_without_rendering()
+    axes = [axis for axis in figure.subfigs[0].axes if axis.get_title()]
+    for row in (axes[:4], axes[4:]):
+        for one, other in pairwise(axis.title.get_window_extent() for axis in row):
+            assert one.x1 < other.x0
+    run = accuracy_figure({"run": summary["figures"]}, "imagenet_resnet50_natural-mobilenet_v2_dequantised " * 3)
+    for drawn in (figure, run):
+        drawn.draw_without_rendering()
+        extent = drawn._suptitle.get_window_extent()  # type: ignore[union-attr]
+        assert extent.x0 >= 0
+        assert extent.x1 <= drawn.bbox.width
+    assert "(n = 60;" in run.get_suptitle().replace("\n", " ")
+    assert not run.get_suptitle().endswith("n =")
+
+
+def test_labels_below_many_attacks_are_slanted_and_whole() -> None:
+    groups = {f"attack{number}@automobile": {"one": Values(np.ones(4000 + number), number)} for number in range(9)}
+    axis = Figure(figsize=(7.2, 3)).subplots()
+    draw_boxes(axis, groups, ["one"])
+    labels = axis.get_xticklabels()
+    assert [label.get_text() for label in labels][8] == "attack8@automobile\nn = 4008, undefined: 8"
+    assert {label.get_rotation() for label in labels} == {40.0}
+    few = Figure(figsize=(7.2, 3)).subplots()
+    draw_boxes(few, {"cw": {"one": Values(np.ones(4), 1)}}, ["one"])
+    assert {label.get_rotation() for label in few.get_xticklabels()} == {0.0}

@@ -11,6 +11,7 @@ from advscope.report.figure_style import classify
 from advscope.report.page.pictures import Pictures, levels, to_bytes
 from advscope.report.page.plot import number
 from advscope.report.run_results import RunResults
+from advscope.report.score_columns import chance_behind_score
 
 MAPS = ("cam_clean_label", "cam_clean_target", "cam_adversarial_label", "cam_adversarial_target")
 """The class activation maps, in the page's order."""
@@ -46,7 +47,7 @@ def image_panels(
     Raises:
         ValueError: If images have neither 1 nor 3 channels.
     """
-    measures = list(dict.fromkeys(name for run in runs for name in run.columns if attack in run.attacks))
+    measures = chance_behind_score(dict.fromkeys(name for run in runs for name in run.columns if attack in run.attacks))
     kept = [_places(arrays, attack) for arrays in examples]
     rows = [_rows(run, attack) for run in runs]
     images = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from advscope.intervals import Estimate
 from advscope.report.comparison import Comparison, Line
-from advscope.report.comparison_tables import label_in_section, leaves_out_zero, section_of, show_number
+from advscope.report.comparison_tables import chance_levels, label_in_section, leaves_out_zero, section_of, show_number
 from advscope.report.page.run_style import run_style
 from advscope.report.page.unit_plots import layers_of
 from advscope.report.run_results import RunResults
@@ -29,7 +29,7 @@ def figure_table(comparison: Comparison) -> str:
               for place, other in enumerate(others, start=1)]  # fmt: skip
     head = "".join(f"<th scope=col>{name}</th>" for name in names)
     parts = [f"<table class=figures><thead><tr><th scope=col>figure</th>{head}</tr></thead>"]
-    section = None
+    section, chances = None, chance_levels(comparison)
     for line in comparison.lines:
         if section_of(line) != section:
             section = section_of(line)
@@ -39,7 +39,7 @@ def figure_table(comparison: Comparison) -> str:
                 f"<tbody{more}><tr class=section><th scope=colgroup colspan={1 + len(names)}>"
                 f"<span>{_escape(section)}</span></th></tr></tbody>"
             )
-        parts.append(_row(line))
+        parts.append(_row(line, chances.get(line.key, (None,) * len(line.figures))))
     return "".join([*parts, "</table>"])
 
 
@@ -86,9 +86,10 @@ def unit_table(runs: Sequence[RunResults], units: Sequence[Units | None]) -> str
     return _table(heads, rows)
 
 
-def _row(line: Line) -> str:
-    """Return a figure's row."""
-    cells = "".join(f"<td>{_figure(figure)}</td>" for figure in line.figures)
+def _row(line: Line, chances: Sequence[Estimate | None]) -> str:
+    """Return a figure's row; a score's chance level stands in the same cell."""
+    found = zip(line.figures, chances, strict=True)
+    cells = "".join(f"<td>{_figure(figure)}{_chance(chance)}</td>" for figure, chance in found)
     cells += "".join(f"<td>{_difference(difference)}</td>" for difference in line.differences)
     more = "" if line.main else " class=more"
     # One body a row: what belongs to the long table alone is hidden as a whole.
@@ -101,6 +102,11 @@ def _figure(figure: Estimate | None) -> str:
         return f"<span class=none>{UNSET}</span>"
     undefined = f", {figure.undefined} undefined" if figure.undefined else ""
     return f"<b>{show_number(figure.value)}</b> {_interval(figure)}<small>n = {figure.n}{undefined}</small>"
+
+
+def _chance(chance: Estimate | None) -> str:
+    """Return the chance level that a score is read against, nothing where there is none."""
+    return "" if chance is None else f"<small>chance {show_number(chance.value)}</small>"
 
 
 def _difference(difference: Estimate | None) -> str:
