@@ -9,7 +9,8 @@ evaluation in {1, 4, 16}, in two calls (one a class), or in one call whose forwa
 network on as many images at once as it is given (times the ablations), so its speed depends on the batch, and several
 are measured (``--images`` at 32 px, ``--large`` at 224 px). All ways take turns on the same network (in channels_last,
 the faster memory format for either) and images; the figures are medians, at 224 px of a single turn by default. That
-they give the same numbers is checked first, which warms them up, too.
+they give the same numbers is checked first. Captum takes as long for a sparse attack as for a dense one: at 224 px only
+its fastest form is timed again.
 """
 
 import argparse
@@ -95,9 +96,10 @@ def ways_to(
         ways[name] = partial(captum_two_calls, *given, mask=mask, at_once=at_once, cell=cell)
     wanted = ways["advscope, full"]()
     allowed = 1e-5 * float((logits.amax(1) - logits.amin(1)).max())
-    for name, way in ways.items():
+    # At 224 px a way takes its time: of Captum's, the forms differ in the number at once alone.
+    for name in list(ways) if height <= 64 else ("advscope, partial", "captum, one call, 1 at once"):
         torch.testing.assert_close(
-            way(), wanted, rtol=1e-3, atol=allowed, msg=lambda found, name=name: f"{name}: {found}"
+            ways[name](), wanted, rtol=1e-3, atol=allowed, msg=lambda found, name=name: f"{name}: {found}"
         )
     shares = promotion_suppression(*given[:3], labels, targets, cell_size=cell, forward="partial").operations
     return ways, float(shares.mean())
@@ -125,9 +127,12 @@ def measured(name: str, count: int, rounds: int) -> Iterator[dict[str, Any]]:
             module.momentum = 1.0
     network.train()(torch.rand(8, 3, size, size))
     network = network.eval().to(memory_format=torch.channels_last)
+    best = ""
     for case, images, adversarials in pairs(count, size, cell):
         ways, share = ways_to(network, images, adversarials, cell)
-        seconds = take_turns(ways, rounds, warm_up=False)
+        if best and size > 64:
+            ways = {way: ways[way] for way in ("advscope, partial", "advscope, full", best)}
+        seconds = take_turns(ways, rounds, warm_up=size <= 64)
         middle = {way: statistics.median(times) for way, times in seconds.items()}
         best = min((way for way in middle if way.startswith("captum")), key=middle.__getitem__)
         yield {

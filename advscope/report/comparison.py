@@ -17,7 +17,8 @@ STAGE = "test"
 _WITHOUT_EFFECT = ("chunk_size", "every_n_epochs", "examples")
 _MEASURES = ("size", "psr", "is", "bias", "dissection", "cost")
 _MAIN = re.compile(
-    r"(accuracy|size/(success_rate|l0|l1|l2|linf)|psr/[a-z]+_share|is/(score|chance|excess)(?!\w*_at_)\w*|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
+    r"(accuracy|size/(success_rate|l0|l1|l2|linf)|psr/(?!operations)[a-z]+_share|is/(score|chance|excess)(?!\w*_at_)\w*"
+    r"|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
 )
 
 

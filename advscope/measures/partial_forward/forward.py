@@ -27,8 +27,8 @@ class PartialForward:
     window has grown to the whole map, it is an ordinary forward. All that depends on structure and grid is found once
     (and again when the network's structure changes); the weights are read at every call.
 
-    Cells are run in batches of one fixed size, the last one padded, adversarial images one at a time: an image's
-    figures are bit by bit the same for any neighbour, order and memory bound, at an equal number of threads.
+    Cells are run in batches of a size that the grid settles, the last one padded, adversarial images one at a time: an
+    image's figures are bit by bit the same for any neighbour, order and memory bound, at an equal number of threads.
 
     Args:
         network: Maps images to logits, each image by itself; in evaluation mode. Not micro-batched.
@@ -38,6 +38,7 @@ class PartialForward:
     Attributes:
         shares: Multiply-adds of convolutions and linear layers for each cell as a share of a full forward's, float64
             ``(m,)``; ``nan`` if the network has neither.
+        batches: Cells in a batch, of each class of cells.
 
     Raises:
         NotApplicableError: If the network cannot be traced, has forward hooks, lets images depend on each other, or
@@ -54,7 +55,7 @@ class PartialForward:
                 self.trace.plans.pop(next(iter(self.trace.plans)))
             self.trace.plans[key] = grid_plans(self.trace, image, cells)
         self.varying, self.shapes, self.classes, self.plans, self.shares = self.trace.plans[key]
-        self.batch = _batch_size(image)
+        self.batches = [_batch_size(len(plan.cells), image) for plan in self.plans]
 
     @torch.no_grad()
     def logits(
@@ -73,7 +74,7 @@ class PartialForward:
             ``(n, K)``. An image's own logits come before those of its cells.
         """
         present = weights(self.trace, self.varying)
-        maps = Maps(self.plans, self.shapes, adversarials, self.batch, memory)
+        maps = Maps(self.plans, self.shapes, adversarials, max(self.batches), memory)
         for rows in torch.arange(len(images), device=images.device).split(maps.images):
             whole = []
             for place, row in enumerate(rows.tolist()):
@@ -81,12 +82,12 @@ class PartialForward:
                 whole.append(self._whole(image, place, maps, present))
             yield rows, None, torch.cat(whole)
             pixels = _pixels(adversarials[rows], images[rows])
-            for number, plan in enumerate(self.plans):
+            for number, (plan, batch) in enumerate(zip(self.plans, self.batches, strict=True)):
                 members = (self.classes == number).nonzero().flatten()
                 wanted, local = asked[rows][:, members].nonzero(as_tuple=True)
-                for ours, theirs in zip(wanted.split(self.batch), local.split(self.batch), strict=True):
+                for ours, theirs in zip(wanted.split(batch), local.split(batch), strict=True):
                     if len(ours):
-                        logits = self._cells(plan, ours, theirs, pixels, maps, present)
+                        logits = self._cells(plan, batch, ours, theirs, pixels, maps, present)
                         yield rows[ours], members[theirs], logits
 
     def _whole(self, image: Tensor, place: int, maps: Maps, present: Weights) -> Tensor:
@@ -98,10 +99,12 @@ class PartialForward:
                 maps.keep(node, place, values[node])
         return self._checked(values[self.trace.nodes[-1]])
 
-    def _cells(self, plan: Plan, images: Tensor, cells: Tensor, pixels: Tensor, maps: Maps, present: Weights) -> Tensor:
+    def _cells(
+        self, plan: Plan, batch: int, images: Tensor, cells: Tensor, pixels: Tensor, maps: Maps, present: Weights
+    ) -> Tensor:
         """Return the logits for cells of a class, at most a batch of them; both given by their places."""
         count = len(images)
-        padding = torch.zeros(self.batch - count, dtype=images.dtype, device=images.device)
+        padding = torch.zeros(batch - count, dtype=images.dtype, device=images.device)
         images, cells = torch.cat([images, images[padding]]), torch.cat([cells, cells[padding]])
         maps.choose(plan, images, cells)
         values: dict[fx.Node, Any] = dict(present.constants)
@@ -168,11 +171,14 @@ class PartialForward:
         return logits
 
 
-def _batch_size(image: Tensor) -> int:
-    """Return how many cells share a batch: on a processor few enough for its caches, on a GPU enough to fill it."""
-    if image.device.type != "cpu":
-        return 64
-    return 32 if max(image.shape[2:]) <= 64 else 16
+def _batch_size(cells: int, image: Tensor) -> int:
+    """Return how many cells of a class share a batch: on a processor few enough for its caches, on a GPU enough for it.
+
+    All cells of one image then fill their batches nearly. Nothing but the grid, the images' size and the kind of device
+    counts, or an image's rounding would depend on its neighbours.
+    """
+    most = 64 if image.device.type != "cpu" else 32 if max(image.shape[2:]) <= 64 else 16
+    return -(-cells // -(-cells // most))
 
 
 def _pixels(adversarials: Tensor, images: Tensor) -> Tensor:

@@ -146,6 +146,28 @@ def test_bits_depend_on_neither_batch_nor_order_nor_memory():
     assert torch.equal(found[0], found[2])
 
 
+def test_every_pass_has_one_image_or_a_whole_batch(monkeypatch):
+    # What the promise of equal bits rests on: kernels may round by the size of their batch.
+    seen = []
+    forward = nn.Linear.forward
+
+    def watched(module, features):
+        seen.append(len(features))
+        return forward(module, features)
+
+    network = settled(CIFARResNet(8), torch.float32)
+    images, adversarials = pairs(3, 32, torch.float32)
+    adversarials[1, :, 5:] = images[1, :, 5:]
+    monkeypatch.setattr(nn.Linear, "forward", watched)
+    cells = grid_cells(32, 32, 4)
+    partial = PartialForward(network, images[:1], cells)
+    seen.clear()
+    found = list(partial.logits(images, adversarials, torch.rand(3, len(cells)) < 0.3))
+    assert set(seen) == {1, *partial.batches}
+    assert seen.count(1) == 3
+    assert any(places is not None and len(places) < partial.batches[0] for _, places, _ in found)
+
+
 def test_any_memory_format_gives_the_same_bits():
     network = settled(CIFARResNet(8), torch.float32)
     given = (*pairs(2, 32, torch.float32), torch.tensor([0, 1]), torch.tensor([2, 3]))
