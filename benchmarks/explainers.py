@@ -1,4 +1,4 @@
-"""Explainers against pytorch-grad-cam and Captum: images a second, for the same maps.
+"""Explainers against pytorch-grad-cam and Captum: maps a second, for the same maps.
 
     python -m benchmarks.explainers [--images 32] [--many-images 4] [--rounds 5] [--only NAME]
 
@@ -65,7 +65,7 @@ def compared(ours: Ways, theirs: Ways, difference: float, limit: float, rounds: 
     speeds = per_second(take_turns(ours | theirs, rounds), count)
     best = max(speeds[name]["median"] for name in theirs)
     ratios = {name: round(speeds[name]["median"] / best, 2) for name in ours}
-    return {"images_per_second": speeds, "ratio_to_the_fastest_peer": ratios, "difference": round(difference, 7)}
+    return {"maps_per_second": speeds, "ratio_to_the_fastest_peer": ratios, "difference": round(difference, 7)}
 
 
 def one_or_all(network: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor, rounds: int) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def one_or_all(network: nn.Module, layer: nn.Module, images: Tensor, classes: Te
                 for label, explainer in explainers.items()
             }
             theirs: Ways = {"pytorch-grad-cam": lambda peer=peer: peer_maps(peer, images, classes)}  # type: ignore[misc]
-            figures[name] = compared(ours, theirs, difference, 1e-3, rounds, len(images))
+            figures[name] = compared(ours, theirs, difference, 1e-3, rounds, classes.numel())
     return figures
 
 
@@ -149,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=32, help="images in a batch")
     parser.add_argument("--many-images", type=int, default=4, help="images in the batch of 224 px with many classes")
+    parser.add_argument("--many", type=int, default=100, help="classes of 1,000 that are many")
     parser.add_argument("--rounds", type=int, default=5, help="turns of every way")
     parser.add_argument("--steps", type=int, default=50, help="samples of SmoothGrad, steps of integrated gradients")
     parser.add_argument("--only", choices=("one", "all", "mean"), help="one of the questions alone")
@@ -157,7 +158,7 @@ def main() -> None:
     small, large = CIFARResNet(20).eval(), resnet18().eval()
     cases: dict[str, tuple[nn.Module, nn.Module, int, int]] = {
         "ResNet-20, 32 px": (small, small.layer3, 32, 10),
-        "ResNet-18, 224 px": (large, large.layer4, 224, 100),
+        "ResNet-18, 224 px": (large, large.layer4, 224, arguments.many),
     }
     figures: dict[str, Any] = {}
     for case, (network, layer, size, many) in cases.items():

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from advscope.explainers.base import Explainer, check_classes
-from advscope.head import head_maps
+from advscope.head_maps import head_maps
 
 
 class CAM(Explainer):

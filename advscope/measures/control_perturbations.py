@@ -6,6 +6,8 @@ from torch import Tensor
 from advscope.counter_hash import hash32, normal
 
 _NOISE, _PIXELS, _CELLS = 1, 2, 3
+_AT_ONCE = 1 << 16
+"""Numbers drawn at once: few enough to stay in a processor's caches; memory and speed only."""
 
 
 def noise_control(perturbations: Tensor, indices: Tensor, seed: int = 0) -> Tensor:
@@ -27,7 +29,8 @@ def noise_control(perturbations: Tensor, indices: Tensor, seed: int = 0) -> Tens
     """
     _check(perturbations, indices)
     elements = torch.arange(perturbations[0].numel() if len(perturbations) else 0, device=perturbations.device)
-    noise = normal(seed, _NOISE, indices.view(-1, 1), elements).double()
+    at_once = max(1, _AT_ONCE // max(1, len(indices)))
+    noise = torch.cat([normal(seed, _NOISE, indices.view(-1, 1), some) for some in elements.split(at_once)], 1).double()
     # Of the norms' sums each row's is its own: no result depends on the batch.
     factor = perturbations.double().flatten(1).norm(dim=1) / noise.norm(dim=1)
     scaled: Tensor = (noise * factor[:, None]).to(perturbations.dtype)

@@ -94,7 +94,7 @@ def test_works_on_the_libraries_resnets(name):
 
 
 def test_works_on_a_head_that_is_a_convolution():
-    network = Library("timm/resnetv2_101").double().eval()
+    network = Library("timm/resnetv2_50").double().eval()
     images, classes = batch(1, 64)
     network.network.head.fc.bias.data.normal_()
     maps = CAM()(network, images, classes)
