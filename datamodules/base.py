@@ -45,6 +45,8 @@ class ImageDataModule(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
+        self.broken: dict[int, str] = {}
+        """Images that this process passed over as broken since the last ``setup``: why, in one line, by index."""
 
     @property
     def num_classes(self) -> int:

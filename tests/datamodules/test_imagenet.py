@@ -5,7 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,19 +19,10 @@ SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "data" / "imagenet"
 SYNSETS = ("n01440764", "n01443537", "n02084071")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def root(ilsvrc: Path) -> Path:
     """Three synsets with ten training and two test images each, of different sizes."""
-    folder = tmp_path_factory.mktemp("ilsvrc")
-    generator = np.random.default_rng(0)
-    for part, count in (("train", 10), ("val", 2)):
-        for synset in SYNSETS:
-            (folder / part / synset).mkdir(parents=True)
-            for number in range(count):
-                coarse = generator.integers(0, 256, (5, 6, 3), dtype=np.uint8)
-                size = tuple(generator.integers(40, 70, 2).tolist())
-                Image.fromarray(coarse).resize(size).save(folder / part / synset / f"{synset}_{number}.JPEG")
-    return folder
+    return ilsvrc
 
 
 def small(root: Path, **settings: Any) -> ImageNet:
@@ -55,7 +45,7 @@ def test_the_size_of_the_images_is_known_before_any_is_read(root: Path) -> None:
     assert small(root).image_size == (32, 32)
 
 
-def test_evaluation_gives_torchvisions_pixels_in_the_order_of_the_files(root: Path) -> None:
+def test_evaluation_gives_torchvisions_pixels_for_each_file(root: Path) -> None:
     data = small(root)
     data.setup("test")
     batches = list(data.test_dataloader())
@@ -63,9 +53,12 @@ def test_evaluation_gives_torchvisions_pixels_in_the_order_of_the_files(root: Pa
     reference = Compose([Resize(36), CenterCrop(32), PILToTensor()])
 
     images = torch.cat([batch.images for batch in batches])
-    assert torch.equal(images * 255, torch.stack([reference(Image.open(path)) for path in paths]).float())
-    assert torch.cat([batch.labels for batch in batches]).tolist() == [0, 0, 1, 1, 2, 2]
-    assert torch.cat([batch.indices for batch in batches]).tolist() == [0, 1, 2, 3, 4, 5]
+    indices = torch.cat([batch.indices for batch in batches])
+    expected = torch.stack([reference(Image.open(paths[index])) for index in indices.tolist()])
+    assert torch.equal(images * 255, expected.float())
+    assert indices.tolist() == data.split_indices("test").tolist()
+    assert sorted(indices.tolist()) == list(range(6))
+    assert torch.cat([batch.labels for batch in batches]).tolist() == (indices // 2).tolist()
     assert [len(batch.labels) for batch in batches] == [4, 2]
     assert batches[0].images.dtype == torch.float32
     assert batches[0].images.is_contiguous(memory_format=torch.channels_last)
@@ -125,7 +118,8 @@ def test_processes_share_the_images_without_repeats(root: Path) -> None:
     tested = [[int(i) for batch in data.test_dataloader() for i in batch.indices] for data in ranks]
     trained = [[int(i) for batch in data.train_dataloader() for i in batch.indices] for data in ranks]
 
-    assert tested == [[0, 4], [1, 5], [2], [3]]
+    order = small(root).split_indices("test").tolist()
+    assert tested == [[order[0], order[4]], [order[1], order[5]], [order[2]], [order[3]]]
     # 27 images: 6 for each process, of which one batch of 4.
     assert [len(indices) for indices in trained] == [4, 4, 4, 4]
     assert len({index for indices in trained for index in indices}) == 16
@@ -191,7 +185,10 @@ def test_a_classes_file_numbers_and_names_the_classes(root: Path, tmp_path: Path
 
     assert data.class_names == ("dog", "unused", "goldfish", "tench")
     assert data.num_classes == 4
-    assert torch.cat([batch.labels for batch in data.test_dataloader()]).tolist() == [3, 3, 2, 2, 0, 0]
+    assert data.files("test").labels.tolist() == [3, 3, 2, 2, 0, 0]
+    labels = data.files("test").labels[data.split_indices("test")]
+    assert torch.equal(data.labels("test"), labels)
+    assert torch.equal(torch.cat([batch.labels for batch in data.test_dataloader()]), labels)
     assert small(root).class_names == SYNSETS
 
 
@@ -200,7 +197,7 @@ def test_class_folders_without_parts_are_all_test_set(root: Path) -> None:
     data.setup("test")
 
     assert data.class_names == SYNSETS
-    assert data.split_indices("test").tolist() == list(range(6))
+    assert sorted(data.split_indices("test").tolist()) == list(range(6))
     with pytest.raises(FileNotFoundError, match="train is missing: training needs a root with train/ and val/"):
         data.setup("fit")
 
@@ -223,7 +220,7 @@ def test_checksum_is_over_paths_sizes_and_labels(root: Path) -> None:
     data = small(root)
     paths = sorted((root / "val").rglob("*.JPEG"))
     digest = hashlib.sha256()
-    for path in paths:
+    for path in (paths[place] for place in data.split_indices("test").tolist()):
         relative = path.relative_to(root / "val").as_posix()
         digest.update(f"{relative}\0{path.stat().st_size}\0{SYNSETS.index(path.parent.name)}\n".encode())
 
@@ -263,11 +260,12 @@ def test_real_pictures_carry_the_official_class_numbers() -> None:
     named = ImageNet(str(SAMPLES / "samples_256"), classes=str(SAMPLES / "imagenet_class_index.json"))
     batch = next(iter(data.test_dataloader()))
     reference = Compose([Resize(256), CenterCrop(224), PILToTensor()])
-    paths = sorted((SAMPLES / "samples_256").rglob("*.JPEG"))[:8]
+    paths = sorted((SAMPLES / "samples_256").rglob("*.JPEG"))
 
     assert list(data.class_names) == official
     assert torch.equal(data.files("test").labels, torch.arange(1000))
     assert torch.equal(named.files("test").labels, torch.arange(1000))
     assert named.class_names[:2] == ("tench", "goldfish")
-    expected = torch.stack([reference(Image.open(path).convert("RGB")) for path in paths])
+    assert torch.equal(batch.labels, batch.indices)
+    expected = torch.stack([reference(Image.open(paths[index]).convert("RGB")) for index in batch.indices.tolist()])
     assert torch.equal(batch.images * 255, expected.float())
