@@ -77,6 +77,10 @@ class InMemoryDataModule(ImageDataModule):
         """Return the places in the data set of a split's images, in the split's fixed order, int64 ``(N,)``."""
         return self.split(name).indices
 
+    def labels(self, name: SplitName) -> Tensor:
+        """Return the class of each image of a split, in the split's order, int64 ``(N,)``; -1 where it has none."""
+        return self.split(name).labels
+
     def checksum(self, name: SplitName) -> str:
         """Return the sha256 over pixels, labels, indices and concepts of a split, in hexadecimal."""
         if name not in self._checksums:
