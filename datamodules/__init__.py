@@ -10,6 +10,8 @@ from datamodules.cifar10 import CIFAR10
 from datamodules.concept_shapes import ConceptShapes
 from datamodules.imagenet import ImageNet
 from datamodules.in_memory import InMemoryDataModule, Split
+from datamodules.stored_image_data import StoredImageData
+from datamodules.webdataset import ImageNetShards
 
 __all__ = [
     "CIFAR10",
@@ -20,7 +22,9 @@ __all__ = [
     "CropFlip",
     "ImageDataModule",
     "ImageNet",
+    "ImageNetShards",
     "InMemoryDataModule",
     "Split",
     "SplitName",
+    "StoredImageData",
 ]

@@ -27,6 +27,22 @@ class ImageFiles(NamedTuple):
         """Return the path of one file."""
         return os.path.join(self.folder, os.fsdecode(bytes(self.paths[place])))
 
+    def name(self, place: int) -> str:
+        """Return what a message calls one file: its path."""
+        return self.path(place)
+
+    def source(self, place: int) -> str:
+        """Return where one file is decoded from: its path."""
+        return self.path(place)
+
+    def key(self, place: int) -> bytes:
+        """Return the path of one file relative to the folder."""
+        return bytes(self.paths[place])
+
+    def size(self, place: int) -> int:
+        """Return the size of one file in bytes."""
+        return os.path.getsize(self.path(place))
+
 
 class Classes(NamedTuple):
     """The classes of a data set, by number."""

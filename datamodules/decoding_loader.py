@@ -25,11 +25,21 @@ class BatchDecoder(Dataset[Any], ABC):
             BrokenFileError: If a file cannot be decoded; names it in one line.
         """
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Batch | str:
-        """Return the batch of these (epoch, index), all of one epoch; or the one line that says what is broken."""
+    def decode_noting(self, indices: Tensor, epoch: int) -> tuple[Batch, dict[int, str]]:
+        """Return the batch, and one line for each image that was passed over as broken, by index.
+
+        A decoder that stops at the first one has none to tell of.
+
+        Raises:
+            BrokenFileError: As :meth:`decode`.
+        """
+        return self.decode(indices, epoch), {}
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[Batch, dict[int, str]] | str:
+        """Return the batch of these (epoch, index), all of one epoch, and what is broken; or the line that ends it."""
         # A worker's own exception would arrive wrapped in its traceback.
         try:
-            return self.decode(torch.tensor([index for _, index in keys]), keys[0][0])
+            return self.decode_noting(torch.tensor([index for _, index in keys]), keys[0][0])
         except BrokenFileError as error:
             return str(error)
 
@@ -63,13 +73,29 @@ class DecodingLoader(BatchLoader):
         self.start_method = start_method
 
     def fetch(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Batch]:
-        """Yield the batches that are at these places of the split.
+        """Yield the batches that are at these places of the split; what is passed over as broken is noted in the data.
+
+        An empty batch is one of no images, in their shape, and costs no worker anything.
 
         Raises:
             ValueError: If an image cannot be decoded; names the file in one line.
         """
         keys = [[(epoch, index) for index in self.indices[places].tolist()] for places in batches]
-        decoded = DataLoader(
+        decoded = self._decoded([key for key in keys if key])
+        for key in keys:
+            if not key:
+                batch = self.decoder.decode(torch.empty(0, dtype=torch.int64), epoch)
+            else:
+                found = next(decoded)
+                if isinstance(found, str):
+                    raise BrokenFileError(found)
+                batch, broken = found
+                self.data.broken.update(broken)
+            yield batch._replace(images=as_network_input(batch.images))
+
+    def _decoded(self, keys: list[list[tuple[int, int]]]) -> Iterator[tuple[Batch, dict[int, str]] | str]:
+        """Yield the decoded batches; the workers start when the first one is asked for."""
+        yield from DataLoader(
             self.decoder,
             batch_sampler=keys,
             collate_fn=_as_is,
@@ -78,10 +104,6 @@ class DecodingLoader(BatchLoader):
             # Workers are seeded from here: the global random state stays as it is.
             generator=torch.Generator(),
         )
-        for batch in decoded:
-            if isinstance(batch, str):
-                raise BrokenFileError(batch)
-            yield batch._replace(images=as_network_input(batch.images))
 
 
 def _as_is(batch: Any) -> Any:

@@ -1,12 +1,15 @@
 """From an image file to the uint8 pixels that a network sees, as torchvision does it on PIL images."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from advscope.counter_hash import uniform
@@ -84,16 +87,45 @@ def central_crop(image: Image.Image, *, size: int, resize: int, resampling: Imag
     return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
-def read_rgb(path: str) -> Image.Image:
-    """Return an image file decoded as RGB.
+def read_rgb(source: str | BytesIO, name: str | None = None) -> Image.Image:
+    """Return an encoded image decoded as RGB, all of it: a file that is cut off is broken, not half grey.
+
+    As torchvision does it: grey levels are repeated, an alpha channel is dropped, CMYK and palettes are converted, and
+    a rotation that EXIF asks for is not made. Unlike there, where all above 255 would be white, 16-bit grey levels
+    keep their upper eight bits, which is what becomes of 16-bit colours.
+
+    Args:
+        source: A path, or the file's bytes.
+        name: What messages call it; None for the path.
 
     Raises:
-        BrokenFileError: If it cannot be decoded; names the file in one line.
+        BrokenFileError: If it cannot be decoded, or holds 32-bit numbers, whose white is not known; names it in one
+            line.
     """
+    name = str(source) if name is None else name
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image, _whole_files_alone():
+            image.load()
+            if image.mode == "RGB":
+                return image
+            # Some versions of PIL hold a PNG's 16 bits in 32.
+            if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+            if image.mode in ("I", "F"):
+                raise ValueError("pixels are 32-bit numbers, whose white is not known; convert it to 8 bits")
             return image.convert("RGB")
     # PIL reports damage by all of these, by the format.
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
-        raise BrokenFileError(f"{path} is no readable image ({reason}): replace or remove it") from error
+        raise BrokenFileError(f"{name} is no readable image ({reason}): replace or remove it") from error
+
+
+@contextmanager
+def _whole_files_alone() -> Iterator[None]:
+    """Have PIL refuse files that are cut off, also where another library has allowed them for the whole process."""
+    allowed = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = allowed

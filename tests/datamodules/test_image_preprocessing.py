@@ -1,12 +1,14 @@
 """Tests of crops and scaling, against torchvision on PIL images."""
 
 import math
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
+from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, RandomResizedCrop, Resize
 from torchvision.transforms import functional as transform
 
@@ -131,3 +133,88 @@ def test_a_broken_image_is_one_line_that_names_it(tmp_path: Path, kind: str) -> 
         read_rgb(str(path))
 
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_file_that_is_cut_off_anywhere_is_found(kind: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another library may have allowed such files for the whole process.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", allowed)
+    stream = BytesIO()
+    picture(40, 40).save(stream, kind)
+    whole = stream.getvalue()
+    pixels = np.asarray(Image.open(BytesIO(whole)))
+
+    shown_from = len(whole)
+    for length in range(len(whole), -1, -1):
+        try:
+            found = read_rgb(BytesIO(whole[:length]), "here")
+        except ValueError as error:
+            assert str(error).startswith("here is no readable image (")  # noqa: PT017
+        else:
+            shown_from = length
+            np.testing.assert_array_equal(np.asarray(found), pixels)
+    # What may be missing is a PNG's last chunk and checksums, which show nothing.
+    assert shown_from >= len(whole) - (24 if kind == "PNG" else 0)
+    assert allowed == ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_a_jpeg_whose_rest_was_never_written_is_found() -> None:
+    stream = BytesIO()
+    picture(90, 70).save(stream, "JPEG")
+    whole = stream.getvalue()
+
+    for share in (0.3, 0.5, 0.8):
+        begin = whole[: int(len(whole) * share)]
+        with pytest.raises(ValueError, match=r"^here is no readable image"):
+            read_rgb(BytesIO(begin + b"\0" * (len(whole) - len(begin))), "here")
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_keeps_its_upper_eight(tmp_path: Path, format_name: str) -> None:
+    values = np.random.default_rng(0).integers(0, 2**16, (5, 6), dtype=np.uint16)
+    path = tmp_path / "image"
+    Image.fromarray(values).save(path, format_name)
+
+    np.testing.assert_array_equal(np.asarray(read_rgb(str(path))), np.repeat((values // 256)[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_numbers_without_a_known_white_are_refused(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "image.tiff"
+    picture(5, 4).convert("L").convert(mode).save(path)
+
+    with pytest.raises(ValueError, match=r"image.tiff is no readable image \(pixels are 32-bit numbers"):
+        read_rgb(str(path))
+
+
+def test_transparency_cmyk_and_exif_are_taken_as_torchvisions_folders_take_them(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to show it
+    folder = tmp_path / "class"
+    folder.mkdir()
+    picture(12, 7).save(folder / "turned.jpg", exif=exif)
+    picture(12, 7).convert("CMYK").save(folder / "cmyk.jpg")
+    see_through = picture(12, 7).convert("RGBA")
+    see_through.putalpha(3)
+    see_through.save(folder / "alpha.png")
+    picture(12, 7).convert("P").save(folder / "palette.png", transparency=5)
+    reference = ImageFolder(str(tmp_path))
+
+    assert len(reference) == 4
+    for (path, _), (image, _) in zip(reference.samples, reference, strict=True):
+        np.testing.assert_array_equal(np.asarray(read_rgb(path)), np.asarray(image))
+        assert read_rgb(path).size == (12, 7)
+
+
+def test_an_image_of_one_pixel_is_scaled_up_as_torchvision_does_it() -> None:
+    image = Image.new("RGB", (1, 1), (10, 200, 30))
+    reference = Compose([Resize(64), CenterCrop(56)])(image)
+
+    pixels = central_crop(image, size=56, resize=64, resampling=Image.Resampling.BILINEAR)
+    trained = random_crop(
+        image, draw(torch.tensor([3]), seed=0, epoch=0), 0, size=56, min_area=0.08, resampling=Image.Resampling.BILINEAR
+    )
+
+    np.testing.assert_array_equal(pixels, np.asarray(reference))
+    np.testing.assert_array_equal(trained, np.asarray(reference))

@@ -130,6 +130,7 @@ def test_evaluation_is_in_order_complete_and_never_augmented() -> None:
     assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(100, 107))
     images = torch.cat([batch.images for batch in batches])
     assert torch.equal(images, data.split("val").images.float() / 255)
+    assert torch.equal(data.classes_of("val"), torch.cat([batch.labels for batch in batches]))
 
 
 def test_an_augmented_image_depends_on_seed_epoch_and_index_alone() -> None:

@@ -167,6 +167,16 @@ def test_batch_size_and_workers_change_nothing(root: Path, settings: dict[str, A
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_empty_batches_have_the_shapes_of_the_others(root: Path) -> None:
+    data = small(root)
+    places = torch.tensor([0, 1])
+    whole, empty = data.loader("test", training=False).fetch((places, places[:0]), 0)
+
+    for one, none in zip(whole, empty, strict=True):
+        assert none.shape == (0, *one.shape[1:])
+        assert none.dtype == one.dtype
+
+
 def test_processes_share_the_images_without_repeats(root: Path) -> None:
     whole, seen = joined(small(root)), {}
     for rank in range(2):
