@@ -36,8 +36,8 @@ class ImageDataModule(LightningDataModule, ABC):
         source: A test takes the images of this class alone; ``None`` for all.
         done_batches: The first batches of a test that come empty, since an evaluation that was stopped knows them.
         stopped: A test takes no further batch.
-        broken: Why images that this process passed over since the last ``setup`` could not be decoded, in one line each,
-            by their place in the data set.
+        broken: Why images that this process passed over since the last ``setup`` could not be decoded, in one line
+            each, by their place in the data set.
     """
 
     class_names: tuple[str, ...]
