@@ -19,7 +19,7 @@ _COLUMN = re.compile(r"is/(score|chance|excess|mask_share)_(clean|adversarial)(?
 
 
 class ScoreColumn(NamedTuple):
-    """What a column ``is/{field}_{pair}[_{explainer}][_{control}][_at_{percent}]`` holds."""
+    """What a column ``is/{field}_{pair}[_{control}][_{explainer}][_at_{percent}]`` holds."""
 
     field: str
     """``score``, ``chance``, ``excess`` or ``mask_share``."""
@@ -36,7 +36,7 @@ class ScoreColumn(NamedTuple):
     def name(self) -> str:
         """The column's name."""
         at = "" if self.percent is None else f"at_{self.percent:g}"
-        return "is/" + "_".join(part for part in (self.field, self.pair, self.explainer, self.control, at) if part)
+        return "is/" + "_".join(part for part in (self.field, self.pair, self.control, self.explainer, at) if part)
 
     def chance(self) -> str:
         """Return the name of the column that holds the chance level: that of the mask, which no control changes."""
@@ -55,10 +55,10 @@ def score_column(name: str) -> ScoreColumn | None:
         return None
     field, pair, variant, percent = match.groups()
     variant = variant or ""
-    # The longest first: shuffled_cells ends in no other control, but an explainer's name may hold one.
+    # The longest first: shuffled_cells begins with another control. No explainer may begin with one.
     for control in sorted(filter(None, CONTROLS), key=len, reverse=True):
-        if variant == control or variant.endswith(f"_{control}"):
-            explainer = variant.removesuffix(control).rstrip("_")
+        if variant == control or variant.startswith(f"{control}_"):
+            explainer = variant.removeprefix(control).lstrip("_")
             return ScoreColumn(field, pair, explainer, control, float(percent) if percent else None)
     return ScoreColumn(field, pair, variant, "", float(percent) if percent else None)
 

@@ -9,6 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from advscope.intervals import mean
+from advscope.measures import InterpretabilityScore
+from advscope.measures.interpretability_score import suffix
 from advscope.report import save_figure
 from advscope.report.control_figure import control_figure
 from advscope.report.quantile_figure import quantile_figure
@@ -68,7 +70,7 @@ def ends(lines: Any) -> list[list[tuple[float, float]]]:
         ("is/mask_share_clean_grad_cam_pp_at_65", ("mask_share", "clean", "grad_cam_pp", "", 65.0)),
         ("is/chance_adversarial_at_62.5", ("chance", "adversarial", "", "", 62.5)),
         ("is/score_clean_shuffled_cells", ("score", "clean", "", "shuffled_cells", None)),
-        ("is/score_clean_gradcam_noise_at_80", ("score", "clean", "gradcam", "noise", 80.0)),
+        ("is/score_clean_noise_gradcam_at_80", ("score", "clean", "gradcam", "noise", 80.0)),
         ("is/score", None),
         ("psr/score_clean", None),
     ],
@@ -232,3 +234,18 @@ def test_odd_rows_are_drawn_without_a_warning(draw: Any, kind: str, tmp_path: Pa
         # The mean of one image has no interval, and is drawn all the same.
         assert labels == [f"{attack}\nn = 1" for attack in ATTACKS]
         assert {line.get_marker() for line in figure.axes[0].lines} >= {"o", "s"}
+
+
+def test_every_column_of_the_measure_is_understood():
+    """Those that the measure itself names, with every control, explainer and quantile."""
+    controls = ("noise", "shuffled", "shuffled_cells")
+    explainers, quantiles = ("", "grad_cam_pp", "smooth_grad"), (None, 0.6, 0.8)
+    suffixes = [suffix(explainer, quantile) for explainer in explainers for quantile in quantiles]
+    metric = InterpretabilityScore(suffixes, controls)
+    found = [score_column(f"is/{name}") for name in metric.quantities]
+    assert [column.name for column in found] == [f"is/{name}" for name in metric.quantities]
+    assert {(column.explainer, column.percent) for column in found} == {
+        (explainer, percent) for explainer in explainers for percent in (None, 60.0, 80.0)
+    }
+    assert {column.control for column in found} == {"", *controls}
+    assert all(column.field == "score" for column in found if column.control)
