@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from advscope.report.examples import Arrays
 from advscope.report.figure_style import WIDTH, short_name, style, write_heading
 from advscope.report.image_panel import draw_image, draw_map
-from advscope.report.map_colours import common_limits
+from advscope.report.map_colours import beyond, common_limits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,4 +102,4 @@ def _draw_row(
         title = _KINDS[kind].format(label=label, target=target)
         # A long class name gets a line of its own, so that the titles of neighbours do not meet.
         drawn = draw_map(axis, found, limits, title if len(title) <= _TITLE else title.replace(", ", ",\n", 1))
-    figure.colorbar(drawn, ax=row, location="right", aspect=14, pad=0.01)
+    figure.colorbar(drawn, ax=row, location="right", aspect=14, pad=0.01, extend=beyond(maps.values(), limits))

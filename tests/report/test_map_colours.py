@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from advscope.report.figure_style import CELL_CLASSES
-from advscope.report.map_colours import common_limits, map_colours
+from advscope.report.map_colours import beyond, common_limits, map_colours
 
 # Machado, Oliveira & Fernandes, A Physiologically-based Model for Simulation of Color Vision Deficiency, IEEE TVCG 15,
 # 2009, Table 1, severity 1; of linear RGB.
@@ -60,3 +60,18 @@ def test_edges_part_a_filling_from_neighbours_of_its_own_brightness() -> None:
 def test_limits_leave_out_what_is_undefined() -> None:
     assert common_limits([np.array([[1.0, np.nan]]), np.array([[-2.0, np.inf]])]) == (-2.0, 1.0)
     assert common_limits([np.full((2, 2), np.nan)]) == common_limits([]) == (0.0, 1.0)
+
+
+def test_a_few_extreme_values_do_not_set_the_scale():
+    values = np.linspace(-1, 1, 2001)
+    assert common_limits([values]) == (-1, 1)
+    low, high = common_limits([np.append(values, [50.0, -70.0])])
+    assert -1 <= low < -0.9
+    assert 0.9 < high <= 1
+    # A map that is 0 nearly everywhere has no middle.
+    assert common_limits([np.append(np.zeros(2000), 5.0)]) == (0, 5)
+
+
+def test_the_scale_says_where_it_is_cut_off():
+    assert beyond([np.array([-2.0, 0.0]), np.array([np.nan, 1.0])], (-1.0, 1.0)) == "min"
+    assert beyond([np.array([-2.0, 3.0])], (-1.0, 1.0)) == "both"
