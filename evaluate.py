@@ -22,8 +22,9 @@ def main(args: list[str] | None = None) -> None:
     if cli.trainer.is_global_zero and not cli.trainer.fast_dev_run:
         compare.main([str(cli.run), "--evaluation", cli.evaluation])
         data = read_summary(cli.folder / "summary.json")["data"]
-        if cli.datamodule.stopped and data["n"] < data["of"]:
-            print(f"Time was up after {data['n']} of {data['of']} images: the same command goes on.", flush=True)
+        if not data.get("complete", True):
+            wanted = len(cli.datamodule.tested_places())
+            print(f"Time was up after {data['n']} of {wanted} images: the same command goes on.", flush=True)
         units = "units.csv, " if (cli.folder / "units.csv").exists() else ""
         tables = "".join(f"{path.name}, " for path in sorted(cli.folder.glob("table*.md")))
         print(f"Written to {cli.folder}: summary.json, images.csv, arrays.npz, {units}{tables}figures/", flush=True)

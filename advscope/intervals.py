@@ -12,6 +12,9 @@ _T95 = (12.706204736174696, 4.302652729749462, 3.182446305283708, 2.776445105197
         2.4469118511449692, 2.3646242515927844, 2.306004135204166, 2.2621571628540993)  # fmt: skip
 """The 97.5% quantiles of Student's distribution with 1 to 9 degrees of freedom."""
 
+_ROUNDING = 1e-12
+"""Share of a sum of squares below which a sum of squared deviations is nothing but rounding."""
+
 
 class Estimate(NamedTuple):
     """A figure, its 95% interval, the number of images it is taken over, and the number for which it is undefined."""
@@ -45,6 +48,9 @@ def rate(successes: int, n: int) -> Estimate:
 def mean(total: float, squares: float, n: int, undefined: int = 0) -> Estimate:
     """Return a mean over ``n`` images with the interval mean +- 1.96 s / sqrt(n).
 
+    Values that differ by less than a millionth of their size count as equal: the difference of the sums is rounding
+    then, another one for every order of the images, and an interval made of it would tell the batch size.
+
     Args:
         total: Sum of the values.
         squares: Sum of their squares.
@@ -56,7 +62,8 @@ def mean(total: float, squares: float, n: int, undefined: int = 0) -> Estimate:
     centre = total / n
     if n == 1:
         return Estimate(centre, math.nan, math.nan, 1, undefined)
-    variance = max(0.0, squares - n * centre**2) / (n - 1)
+    deviations = squares - n * centre**2
+    variance = deviations / (n - 1) if deviations > _ROUNDING * squares else 0.0
     half = Z95 * math.sqrt(variance / n)
     return Estimate(centre, centre - half, centre + half, n, undefined)
 

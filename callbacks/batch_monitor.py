@@ -22,7 +22,8 @@ class BatchMonitor(Monitor):
 
     Args:
         every_n_epochs: Look after every so many epochs; a test is always looked at.
-        max_images: Look at the first so many images of the split alone; ``None`` for all that are attacked.
+        max_images: Look at the first so many images alone, of those of the split that are attacked, or in a test that
+            it takes; ``None`` for all.
         examples: Number of attacked images of which a test keeps the arrays for figures.
 
     Raises:
@@ -70,7 +71,10 @@ class BatchMonitor(Monitor):
         self.kept = dict.fromkeys(self.metrics, 0)
         self._first = None
         if self.max_images is not None:
-            self._first = trainer.datamodule.split_indices(split)[: self.max_images]  # type: ignore[attr-defined]
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            # Of a test of one class alone, the first of that class.
+            limited = split == "test" and hasattr(data, "tested_indices")
+            self._first = (data.tested_indices() if limited else data.split_indices(split))[: self.max_images]
 
     def look(self, pl_module: LightningModule, outputs: dict[str, AttackedBatch], *, keep: bool) -> None:
         """Measure what the evaluation step returned; keep rows and examples if asked to."""

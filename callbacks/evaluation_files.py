@@ -82,6 +82,8 @@ def write_evaluation(
         "counts": counted,
         "figures": estimates,
     }
+    if not all(each["complete"] for each in parts):
+        summary["data"]["complete"] = False
     if data.source is not None:
         summary["data"]["source"] = data.class_names[data.source]
     if broken:

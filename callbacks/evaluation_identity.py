@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Trainer
 from torch import nn
 
@@ -18,8 +19,10 @@ _WITHOUT_EFFECT = {"trainer": ("enable_progress_bar", "limit_test_batches"), "da
 def evaluation_identity(trainer: Trainer, network: nn.Module, settings: dict[str, Any]) -> dict[str, str]:
     """Return what an evaluation must have in common with a stopped one to go on with it.
 
-    Settings (without those that change no figure), weights, data, versions of the libraries, and advscope's own code.
-    How many images are evaluated is no part of it: more can follow later.
+    Settings (without those that change no figure), weights, data, versions of the libraries, advscope's own code, and
+    what rounding depends on: the kind of device and, on a processor, the number of threads. A setting "auto" names
+    neither, and half an evaluation of each would be one that no machine repeats. How many images are evaluated is no
+    part of it: more can follow later.
     """
     relevant = json.loads(json.dumps(settings))
     trainer_settings, data_settings = relevant.get("trainer", {}), relevant.get("data", {}).get("init_args", {})
@@ -32,9 +35,17 @@ def evaluation_identity(trainer: Trainer, network: nn.Module, settings: dict[str
         "weights": weights_checksum(network),
         "data": f"{datamodule.checksum('test')}, source {datamodule.source}",
         "number of processes": str(trainer.world_size),
+        "device": _device(trainer.strategy.root_device),
         "versions": json.dumps(versions(), sort_keys=True),
         "code of advscope": code_checksum(),
     }
+
+
+def _device(device: torch.device) -> str:
+    """Return what the rounding of a device depends on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
 
 
 def code_checksum() -> str:

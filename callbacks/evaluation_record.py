@@ -76,10 +76,15 @@ class EvaluationRecord(Callback):
         self.started = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find out what is done already, before a loader is made."""
+        """Find out what is done already, before a loader is made.
+
+        Raises:
+            ValueError: If the datamodule cannot say which images a test takes.
+        """
         if stage != "test":
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
+        check_evaluable(data)
         self.shards = Shards(self.folder, trainer.global_rank, trainer.world_size)
         if trainer.is_global_zero:
             identity = evaluation_identity(trainer, pl_module.network, self.settings)  # type: ignore[arg-type]
@@ -103,7 +108,8 @@ class EvaluationRecord(Callback):
             print(f"Going on after {done} of {len(self.planned)} batches, which are done.", flush=True)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, and the count of passes: the module may have been trained or tested before."""
+        pl_module.still.forwards = pl_module.still.backwards = 0  # type: ignore[union-attr]
         self.kept, self.images, self.sessions, self.seconds = {}, 0, 1, 0.0
         self.started = time.perf_counter()
 
@@ -195,6 +201,22 @@ class EvaluationRecord(Callback):
         # Where time was up, the next run goes on with the shards.
         if all(each["complete"] for each in parts):
             self.shards.clear()
+
+
+def check_evaluable(data: object) -> None:
+    """Refuse a datamodule that does not say which images a test takes, and cannot pass over those that are done.
+
+    Raises:
+        ValueError: If something that :class:`datamodules.ImageDataModule` has is missing; names it.
+    """
+    needed = ("checksum", "class_names", "split_indices", "tested_batches", "source", "broken")
+    missing = [name for name in needed if not hasattr(data, name)]
+    if missing:
+        given = "no datamodule" if data is None else f"{type(data).__name__} without {', '.join(missing)}"
+        raise ValueError(
+            f"an evaluation needs a datamodule that says which images it takes, got {given}: derive yours from "
+            "datamodules.ImageDataModule, or from InMemoryDataModule for images in memory"
+        )
 
 
 def fates(result: AttackedBatch, labels: Tensor) -> dict[str, Tensor]:

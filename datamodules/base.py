@@ -116,11 +116,19 @@ class ImageDataModule(LightningDataModule, ABC):
                 )
         return places[: self.max_images]
 
+    def tested_indices(self) -> Tensor:
+        """Return the places in the data set of the images that a test takes, in order, int64 ``(M,)``.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        return self.split_indices("test")[self.tested_places()]
+
     def tested_batches(self) -> tuple[Tensor, ...]:
         """Return the places in the data set of this process's test images, batch by batch."""
-        places, indices = self.tested_places(), self.split_indices("test")
-        batches = evaluation_batches(len(places), self.eval_batch_size, rank=self.rank, world_size=self.world_size)
-        return tuple(indices[places[batch]] for batch in batches)
+        indices = self.tested_indices()
+        batches = evaluation_batches(len(indices), self.eval_batch_size, rank=self.rank, world_size=self.world_size)
+        return tuple(indices[batch] for batch in batches)
 
     def setup(self, stage: str) -> None:
         """Read the splits that a stage needs, so that what is wrong with them is said before the first step."""

@@ -42,8 +42,20 @@ def test_mean_equals_scipy():
 
 def test_equal_values_have_no_width_whatever_the_rounding():
     estimate = mean(sum([0.1] * 1000), sum([0.1**2] * 1000), 1000)
-    assert estimate.high - estimate.low < 1e-8
-    assert estimate.low <= estimate.value <= estimate.high
+    assert estimate.low == estimate.value == estimate.high
+    # The same values in batches of other sizes, whose sums are rounded elsewhere.
+    for size in (7, 24, 50):
+        parts = [np.full(len(part), 0.2706949799) for part in np.array_split(np.arange(22), -(-22 // size))]
+        total = sum((float(part.sum()) for part in parts), 0.0)
+        squares = sum((float((part**2).sum()) for part in parts), 0.0) * (1 + 2**-51)
+        assert mean(total, squares, 22)[1:3] == (total / 22, total / 22)
+
+
+def test_a_spread_that_float64_holds_is_told():
+    values = 1 + 1e-5 * np.arange(10)
+    low, high = scipy.stats.norm.interval(0.95, values.mean(), scipy.stats.sem(values))
+    assert mean(values.sum(), (values**2).sum(), 10)[1:3] == pytest.approx((low, high), abs=1e-10)
+    assert high > low
 
 
 def test_nothing_is_known_without_images():

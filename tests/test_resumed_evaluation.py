@@ -1,6 +1,7 @@
 """Evaluations that are stopped, killed, limited, and gone on with."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -52,10 +53,13 @@ def shards_in(results: Path) -> int:
 def test_an_evaluation_that_is_killed_five_times_ends_with_the_same_bytes(run, whole):
     results, chance = run / "results" / "standard", random.Random(0)
     command = [sys.executable, "evaluate.py", "--run", str(run), *QUIET, SMALL]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as many threads as here
     kills = []
     while len(kills) < 5:
         before = shards_in(results)
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         if len(kills) == 0:  # the first one before anything is done, while it starts
             time.sleep(chance.uniform(0, 3))
         while len(kills) > 0 and shards_in(results) == before and process.poll() is None:
@@ -116,6 +120,7 @@ def test_time_that_is_up_ends_cleanly_and_the_same_command_goes_on(run, whole, c
     evaluate.main(["--run", str(run), *QUIET, SMALL, "--max_minutes=1e-6"])
     summary = read_summary(results / "summary.json")
     assert (summary["data"]["n"], summary["data"]["of"]) == (5, 50)
+    assert summary["data"]["complete"] is False
     assert summary["figures"]["test/clean/accuracy"]["n"] == 5
     assert len(read_columns(results / "images.csv")["index"]) == 5
     assert "5 of 50 images" in capsys.readouterr().out
@@ -123,6 +128,31 @@ def test_time_that_is_up_ends_cleanly_and_the_same_command_goes_on(run, whole, c
     assert read_summary(results / "summary.json")["data"]["n"] == 10
     evaluate.main(["--run", str(run), *QUIET, SMALL])
     assert_same_files(results, whole)
+
+
+def test_time_that_is_up_after_the_last_image_stops_nothing(run, capsys):
+    evaluate.main(["--run", str(run), *QUIET, SMALL, "--max_images=5", "--max_minutes=1e-6"])
+    data = read_summary(run / "results" / "standard" / "summary.json")["data"]
+    assert (data["n"], data["of"]) == (5, 50)
+    assert "complete" not in data
+    assert "Time was up" not in capsys.readouterr().out
+    assert not (run / "results" / "standard" / "shards").exists()
+
+
+def test_time_that_is_up_is_told_with_the_images_that_were_asked_for(run, capsys):
+    evaluate.main(["--run", str(run), *QUIET, SMALL, "--max_images=8", "--max_minutes=1e-6"])
+    assert "Time was up after 5 of 8 images" in capsys.readouterr().out
+
+
+def test_another_number_of_threads_starts_over_and_says_so(run, capsys):
+    evaluate.main(["--run", str(run), *QUIET, SMALL, "--max_minutes=1e-6"])
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        evaluate.main(["--run", str(run), *QUIET, SMALL, "--max_images=5"])
+    finally:
+        torch.set_num_threads(threads)
+    assert "was begun with other device: starting over" in capsys.readouterr().out
 
 
 def test_the_first_images_are_those_of_the_whole_evaluation(run, whole):
