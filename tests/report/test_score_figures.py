@@ -169,8 +169,8 @@ def test_means_of_quantiles_stand_at_their_quantile_with_interval_and_chance() -
         lines = [line for line in axis.lines if line.get_linestyle() == "-"]
         for attack, line, bars in zip(ATTACKS, lines, axis.collections, strict=True):
             np.testing.assert_array_equal(line.get_xdata(), [60, 70, 80])
-            for place, suffix in enumerate(("_at_60", "", "_at_80")):
-                values = of(columns, attack, f"is/score_{pair}{suffix}")
+            for place, behind in enumerate(("_at_60", "", "_at_80")):
+                values = of(columns, attack, f"is/score_{pair}{behind}")
                 assert line.get_ydata()[place] == pytest.approx(values.mean())
                 half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
                 (_, low), (_, high) = ends(bars)[place]
