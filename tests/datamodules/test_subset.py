@@ -46,7 +46,7 @@ def test_rejects_classes(wanted, message: str) -> None:
 
 def test_a_class_whose_folder_is_its_name_is_proposed_once() -> None:
     names = ("n01", "n02", "n03")
-    with pytest.raises(ValueError, match="the nearest are n0[123], n0[123], n0[123]$") as error:
+    with pytest.raises(ValueError, match=r"the nearest are n0[123], n0[123], n0[123]$") as error:
         choose_classes(["nope"], Classes(names, names), 0)
     assert all(str(error.value).count(name) == 1 for name in names)
 
