@@ -22,20 +22,49 @@ def with_fractions(value: Any) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return a YAML file's mapping."""
-    if not path.exists():
+    """Return a YAML file's mapping.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no YAML, or holds something else than a mapping.
+    """
+    if not path.is_file():
         raise FileNotFoundError(f"there is no config {path}")
-    content = yaml.safe_load(path.read_text())
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a mapping (model:, data:, trainer:), got {type(content).__name__}")
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        raise ValueError(f"{path} must hold a mapping (model:, data:, trainer:), and holds {found}")
     return content
 
 
 def read_overlay(path: Path) -> dict[str, Any]:
-    """Return an overlay; where it names another one under ``over``, relative to itself, laid over that one."""
+    """Return an overlay; where it names another one under ``over``, relative to itself, laid over that one.
+
+    Raises:
+        FileNotFoundError: If it is missing, or one that is named under ``over``.
+        ValueError: If one is no mapping, ``over`` names no file, or the overlays name each other in a circle.
+    """
+    return _read_overlay(path, ())
+
+
+def _read_overlay(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """Return an overlay that those above it name, the nearest one last."""
     content = read_yaml(path)
     below = content.pop("over", None)
-    return content if below is None else laid_over(read_overlay(path.parent / str(below)), content)
+    if below is None:
+        return content
+    if not isinstance(below, str):
+        raise ValueError(f"{path}: over must be the path of one overlay, relative to this file, got {below!r}")
+    named, chain = path.parent / below, (*above, path)
+    if not named.is_file():
+        raise FileNotFoundError(f"{path}: over names {below}, and there is no file {named}")
+    if named.resolve() in [other.resolve() for other in chain]:
+        circle = " -> ".join(str(other) for other in (*chain, named))
+        raise ValueError(f"overlays lie over each other in a circle ({circle}): take the line over: out of one of them")
+    return laid_over(_read_overlay(named, chain), content)
 
 
 def laid_over(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class EvaluateCLI(CLI):
         parser = argparse.ArgumentParser(
             prog="evaluate.py",
             description="Evaluate a run: attack its test images and explain the adversarial examples.",
-            epilog="Any setting of the run can follow, as in train.py --help: --data.init_args.test=500.",
+            epilog="--wandb=off leaves W&B out. Any setting of the run can follow, as in train.py --help: "
+            "--data.init_args.test=500. An evaluation that was stopped goes on when the same command is given again.",
         )
         parser.add_argument("--run", type=Path, help="folder of the run: holds config.yaml, gets results/NAME")
         parser.add_argument("--config", action="append", default=[], type=Path, metavar="FILE",

@@ -29,11 +29,13 @@ def one_line_errors() -> Iterator[None]:
 def message(error: Exception) -> str:
     """Return what an error says.
 
-    Where a class refuses a setting, jsonargparse lists all that it tried: then what the class said.
+    Where a class refuses a setting, jsonargparse lists all that it tried, once for each list or mapping that the class
+    lies in: then what the class said.
     """
-    cause = error.__cause__
-    wrapped = isinstance(cause, ValueError | OSError) and str(error).startswith("Does not validate against any of")
-    return str(cause if wrapped else error)
+    said: BaseException = error
+    while str(said).startswith("Does not validate against any of") and isinstance(said.__cause__, ValueError | OSError):
+        said = said.__cause__
+    return str(said)
 
 
 def quieten() -> None:

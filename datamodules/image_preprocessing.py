@@ -117,7 +117,9 @@ def read_rgb(source: str | BytesIO, name: str | None = None) -> Image.Image:
     # PIL reports damage by all of these, by the format.
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
-        raise BrokenFileError(f"{name} is no readable image ({reason}): replace or remove it") from error
+        raise BrokenFileError(
+            f"{name} is no readable image ({reason}): replace or remove it, or set broken to skip"
+        ) from error
 
 
 @contextmanager

@@ -89,5 +89,6 @@ def _number(name: str, classes: Classes) -> int:
         raise ValueError(f"subset_classes: several classes are named {name!r}; give one of the folders {folders}")
     if name in classes.names:
         return classes.names.index(name)
-    near = get_close_matches(str(name), [*classes.folders, *classes.names], n=3, cutoff=0.0)
+    known = list(dict.fromkeys([*classes.folders, *classes.names]))  # a folder may be its own name
+    near = get_close_matches(str(name), known, n=3, cutoff=0.0)
     raise ValueError(f"subset_classes: there is no class {name!r}; the nearest are {', '.join(near)}")

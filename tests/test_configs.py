@@ -186,7 +186,7 @@ def test_overlays_that_take_long_have_a_fast_one():
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_fast_overlay_differs_in_effort_alone(name):
-    effort = {"steps", "binary_search_steps", "polish_steps", "highest", "micro_batch"}
+    effort = {"steps", "binary_search_steps", "polish_steps", "highest", "micro_batch", "eval_batch_size"}
 
     def essence(settings):
         if isinstance(settings, dict):
@@ -196,8 +196,19 @@ def test_a_fast_overlay_differs_in_effort_alone(name):
     whole, fast = (yaml.safe_load((OVERLAYS[0].parent / f"{name}{end}.yaml").read_text()) for end in ("", "_fast"))
     assert whole != fast
     assert essence(whole) == essence(fast)
-    # The other one has the attacks' own effort, whose settings are tested with them.
-    assert essence(whole) == whole
+    # The other one has the attacks' own effort, whose settings are tested with them, and batches of its own.
+    assert essence(whole) == {**whole, "data": {"init_args": {}}}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_that_searches_keeps_its_work_after_few_images(overlay):
+    settings = read_overlay(overlay)
+    searching = "CarliniWagner" in yaml.safe_dump(settings)
+    assert searching == (overlay.parent.name == "paper" or "_attacks_" in overlay.stem)
+    if searching:
+        # A smaller batch than a micro-batch would be padded at full cost; a larger one is all lost where it is killed.
+        micro = settings["model"]["init_args"].get("micro_batch", 64)
+        assert micro <= settings["data"]["init_args"]["eval_batch_size"] <= 2 * micro
 
 
 def test_refined_attacks_and_the_smallest_budget_run_from_a_config(tiny_run, tmp_path):

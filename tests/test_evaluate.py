@@ -120,6 +120,15 @@ def test_a_network_trained_elsewhere_is_evaluated_from_its_weights(tiny_run, tin
     assert (run / "results/standard/images.csv").read_bytes() == (tiny_results / "images.csv").read_bytes()
 
 
+NO_STEPS = """\
+trainer:
+  callbacks:
+    - class_path: callbacks.InterpretabilityMonitor
+      init_args: {further: {ig: {class_path: advscope.explainers.IntegratedGradients, init_args: {steps: 0}}}}
+"""
+"""An overlay that a class refuses deep inside a list and a mapping."""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -137,11 +146,17 @@ def test_a_network_trained_elsewhere_is_evaluated_from_its_weights(tiny_run, tin
             ["--run", "RUN", "--config", DISSECTION, *QUIET, "--trainer.callbacks.init_args.quantile=5"],
             "error: quantile must be in (0, 1), got 5.0",
         ),
+        (
+            ["--run", "RUN", *QUIET, "--config", "OVERLAY"],
+            "error: steps must be at least 1 and chunk_size at least 1, got 0 and 64",
+        ),
     ],
 )
-def test_bad_input_ends_in_one_line(tiny_run, arguments, message):
+def test_bad_input_ends_in_one_line(tiny_run, tmp_path, arguments, message):
+    (tmp_path / "overlay.yaml").write_text(NO_STEPS)
+    named = {"RUN": str(tiny_run), "OVERLAY": str(tmp_path / "overlay.yaml")}
     with pytest.raises(SystemExit) as error:
-        evaluate.main([argument.replace("RUN", str(tiny_run)) for argument in arguments])
+        evaluate.main([named.get(argument, argument) for argument in arguments])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 

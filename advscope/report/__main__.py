@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from advscope.report.evaluation_figures import draw_figures
 from advscope.report.figure_style import FORMATS
@@ -16,6 +17,24 @@ examples:
 The figures are those that the results allow; docs/figures.md says what each shows and which monitor it needs.
 Nothing is evaluated again, and no other file is changed.
 """
+
+
+def check_results(folder: Path) -> None:
+    """Refuse a folder that is no evaluation's; where it is a run's, the message names the evaluations it holds.
+
+    Raises:
+        FileNotFoundError: If there is no summary.json in it.
+    """
+    if (folder / "summary.json").exists():
+        return
+    finished = sorted(str(path.parent) for path in folder.glob("results/*/summary.json"))
+    if finished:
+        raise FileNotFoundError(f"{folder} is a run, not an evaluation: name one of {', '.join(finished)}")
+    if (folder / "shards").is_dir():
+        raise FileNotFoundError(f"{folder} is not finished: the same evaluate.py command goes on where it was stopped")
+    raise FileNotFoundError(
+        f"{folder} holds no summary.json: name the folder RUN/results/NAME that evaluate.py says it has written"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     formats = list(dict.fromkeys(chosen.formats))
     try:
+        check_results(Path(chosen.results))
         paths = draw_figures(chosen.results, chosen.only, chosen.examples, formats)
     except (FileNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -44,6 +44,13 @@ def test_rejects_classes(wanted, message: str) -> None:
         choose_classes(wanted, CLASSES, 0)
 
 
+def test_a_class_whose_folder_is_its_name_is_proposed_once() -> None:
+    names = ("n01", "n02", "n03")
+    with pytest.raises(ValueError, match=r"the nearest are n0[123], n0[123], n0[123]$") as error:
+        choose_classes(["nope"], Classes(names, names), 0)
+    assert all(str(error.value).count(name) == 1 for name in names)
+
+
 @pytest.mark.parametrize("per_class", [1, 3, 39, 1000])
 def test_images_of_a_class_are_the_first_of_a_random_order(per_class: int) -> None:
     order = permutation(200, 7, 0x51A6).tolist()

@@ -138,7 +138,21 @@ def test_the_command_says_in_one_line_what_is_wrong(
 
 def test_the_command_names_a_folder_without_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 1
-    assert f"error: {tmp_path}/summary.json does not exist; make it anew" in capsys.readouterr().err
+    assert f"error: {tmp_path} holds no summary.json: name the folder RUN/results/NAME" in capsys.readouterr().err
+
+
+def test_the_command_names_the_evaluations_of_a_run(
+    runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(runs[0])]) == 1
+    told = capsys.readouterr().err
+    assert told == f"error: {runs[0]} is a run, not an evaluation: name one of {runs[0] / 'results/standard'}\n"
+
+
+def test_the_command_tells_an_evaluation_that_was_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "shards").mkdir()
+    assert main([str(tmp_path)]) == 1
+    assert f"{tmp_path} is not finished: the same evaluate.py command goes on" in capsys.readouterr().err
 
 
 def test_figures_of_a_large_table_take_seconds() -> None:
