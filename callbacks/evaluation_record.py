@@ -100,9 +100,11 @@ class EvaluationRecord(Callback):
         done = 0
         for number in range(min(self.shards.count(), len(self.planned))):
             if not torch.equal(self.shards.read(number)["planned"], self.planned[number]):
-                break  # of an evaluation of fewer images, whose last batch was smaller
+                break  # of an evaluation of more or fewer images, whose last batch was another one
             done = number + 1
-        self.shards.drop_from(done)
+        unused = self.shards.set_aside_from(done)
+        if unused:
+            print(f"{unused} batches of another number of images are set aside in {self.folder / ASIDE}.", flush=True)
         data.done_batches, data.stopped = done, False
         if done and trainer.is_global_zero:
             print(f"Going on after {done} of {len(self.planned)} batches, which are done.", flush=True)

@@ -166,6 +166,19 @@ def test_the_first_images_are_those_of_the_whole_evaluation(run, whole):
         assert column.tolist() == pytest.approx(all_of_them[name][there].tolist(), nan_ok=True, abs=0), name
 
 
+def test_fewer_images_after_a_stop_lose_no_work(run, capsys):
+    results = run / "results" / "standard"
+    for _ in range(3):
+        evaluate.main(["--run", str(run), *QUIET, SMALL, "--max_minutes=1e-6"])
+    capsys.readouterr()
+    evaluate.main(["--run", str(run), *QUIET, SMALL, "--max_images=7"])
+    said = capsys.readouterr().out
+    assert "2 batches of another number of images are set aside" in said
+    assert "Going on after 1 of 2 batches" in said
+    assert len(list((results / "shards_set_aside").rglob("*.pt"))) == 2
+    assert read_summary(results / "summary.json")["data"]["n"] == 7
+
+
 def test_other_weights_start_over_and_say_so(run, whole, capsys):
     results = run / "results" / "standard"
     evaluate.main(["--run", str(run), *QUIET, SMALL, "--max_minutes=1e-6"])

@@ -87,10 +87,14 @@ class Shards:
         for number in range(self.count()):
             yield self.read(number)
 
-    def drop_from(self, number: int) -> None:
-        """Remove the shards of this batch and of those after it."""
-        for later in range(number, self.count()):
-            self._path(later).unlink()
+    def set_aside_from(self, number: int) -> int:
+        """Set the shards of this batch and of those after it aside, and return how many they are."""
+        later = range(number, self.count())
+        for each in later:
+            place = self.aside / self.own.name / self._path(each).name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._path(each).replace(place)
+        return len(later)
 
     def clear(self) -> None:
         """Remove this process's shards, and the folder where it was the last one."""

@@ -71,6 +71,8 @@ def test_processes_have_shards_of_their_own(tmp_path):
     assert not (tmp_path / "shards").exists()
 
 
-def test_later_shards_are_dropped(shards):
-    shards.drop_from(1)
+def test_later_shards_are_set_aside(shards, tmp_path):
+    assert shards.set_aside_from(1) == 2
     assert shards.count() == 1
+    assert {path.name for path in (tmp_path / ASIDE).rglob("*.pt")} == {"000001.pt", "000002.pt"}
+    assert shards.set_aside_from(1) == 0
