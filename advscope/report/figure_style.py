@@ -1,6 +1,7 @@
 """What all figures share: colours, marks, sizes, and how they are written."""
 
 import io
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,10 @@ _SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "advscope",
     "svg.fonttype": "path",
 }
+
+
+_NAMED = re.compile(r'(id="|#)([^"()\s]*[0-9a-f]{10})(["\)])')
+"""Where an SVG gives or uses a hashed name."""
 
 
 @contextmanager
@@ -158,4 +163,19 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
             # The date would change the bytes each time.
             metadata={"Date": None} if kind == "svg" else None,
         )
-    write_atomically(path, buffer.getvalue())
+    content = buffer.getvalue()
+    write_atomically(path, numbered(content.decode()).encode() if kind == "svg" else content)
+
+
+def numbered(text: str) -> str:
+    """Return an SVG whose hashed names are numbers, in the order in which they are given.
+
+    Matplotlib makes the names of what the layout places from its coordinates, to the last bit; in this bit the layout
+    of the same figure can differ from one drawing to the next.
+
+    Example:
+        >>> numbered('<path id="p19698a2391"/><g clip-path="url(#p19698a2391)"/>')
+        '<path id="n1"/><g clip-path="url(#n1)"/>'
+    """
+    names: dict[str, str] = {}
+    return _NAMED.sub(lambda found: found[1] + names.setdefault(found[2], f"n{len(names) + 1}") + found[3], text)

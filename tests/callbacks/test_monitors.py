@@ -31,7 +31,18 @@ MONITORS = (
 
 def fit(run, tiny_arguments, monitors, epochs=2, **settings):
     data = {"class_path": "datamodules.ConceptShapes", "init_args": {"root": None, "train": 1, "val": 1, "test": 20}}
-    own = {"DissectionMonitor": {"data": data, "draws": 100}}
+    explainers = {
+        "gradcam": {"class_path": "advscope.explainers.GradCAM"},
+        "grad_cam_pp": {"class_path": "advscope.explainers.GradCAMPlusPlus"},
+        "smooth": {"class_path": "advscope.explainers.SmoothGrad", "init_args": {"samples": 2}},
+        "ig": {"class_path": "advscope.explainers.IntegratedGradients", "init_args": {"steps": 2}},
+    }
+    own = {
+        "DissectionMonitor": {"data": data, "draws": 100},
+        # Not "auto": that the partial forward runs is the point.
+        "PromotionSuppressionMonitor": {"forward": "partial"},
+        "InterpretabilityMonitor": {"further": explainers, "quantiles": [0.5], "control_cell_size": 4},
+    }
     listed = [{"class_path": f"callbacks.{name}", "init_args": settings | own.get(name, {})} for name in monitors]
     overlay = run.with_suffix(".yaml")
     overlay.write_text(yaml.safe_dump({"trainer": {"callbacks": listed}}))
@@ -51,8 +62,10 @@ def test_training_with_every_monitor_is_bit_identical_to_training_without(tmp_pa
     for place, state in one["optimizer_states"][0]["state"].items():
         assert torch.equal(state["momentum_buffer"], other["optimizer_states"][0]["state"][place]["momentum_buffer"])
     assert torch.equal(one["random_state"], other["random_state"])
-    for measure in ("psr/inactive_share", "is/score_clean", "bias/conv1/raw", "size/l2", "size/success_rate"):
+    scores = ("is/score_clean", "is/score_adversarial_shuffled_cells_smooth_at_50", "is/score_clean_noise_ig")
+    for measure in ("psr/inactive_share", *scores, "bias/conv1/raw", "size/l2", "size/success_rate"):
         assert f"val/pgd20/{measure}" in watched[-1]
+    assert watched[-1]["val/pgd20/psr/operations_share"] < 0.9
     assert watched[-1]["val/pgd/dissection/layer3.0/units"] == 32
 
 

@@ -36,7 +36,7 @@ class Data(ImageDataModule):
     def split_indices(self, name: str) -> Tensor:
         raise AssertionError
 
-    checksum = loader = split_indices
+    checksum = loader = classes_of = split_indices
 
 
 def loader_of(count: int, num_workers: int) -> DecodingLoader:

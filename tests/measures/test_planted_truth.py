@@ -9,8 +9,8 @@ from advscope.measures import (
     InterpretabilityScore,
     PromotionSuppression,
     activation_bias,
-    interpretability_score,
     promotion_suppression,
+    salient_mask,
 )
 
 
@@ -75,8 +75,9 @@ def test_is_finds_the_perturbation_in_the_map_of_the_class_it_serves():
     network = Colours()
     for adversarials, name in ((promoted, "adversarial"), (suppressed, "clean")):
         maps = CAM()(network, images, labels), CAM()(network, adversarials, targets)
-        shares = [interpretability_score(adversarials - images, heatmaps) for heatmaps in maps]
-        columns = InterpretabilityScore.columns(*shares)
+        metric, given = InterpretabilityScore(), {"": adversarials - images}
+        columns = metric.columns("clean", salient_mask(maps[0]), given)
+        columns |= metric.columns("adversarial", salient_mask(maps[1]), given)
         other = {"adversarial": "clean", "clean": "adversarial"}[name]
         # All of the perturbation lies where the map is highest; in the other map, of noise there, about a chance share.
         assert columns[f"score_{name}"].tolist() == pytest.approx([1.0] * 3)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from advscope.measures.partial_forward.channel_picks import picks_as_slices
 from advscope.measures.partial_forward.out_of_place import out_of_place
 from advscope.measures.partial_forward.reason import NotApplicableError
 
@@ -51,6 +52,7 @@ class Trace:
         for name in in_place:
             self.modules[name].inplace = False  # type: ignore[assignment]
         out_of_place(self.graph, self.modules, in_place)
+        picks_as_slices(self.graph)
         self.nodes = list(self.graph.nodes)
         if sum(node.op == "placeholder" for node in self.nodes) != 1:
             raise NotApplicableError(f"{type(network).__name__} takes more than the images")
