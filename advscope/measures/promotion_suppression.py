@@ -93,7 +93,7 @@ def promotion_suppression(
             :func:`~advscope.measures.grid.grid_cells`.
         floor: xi, in logits, positive; ``None`` for 1e-4 times the range (max - min) of each image's Z(x').
         chunk_size: Images in one call of the network; bounds the memory of full forwards.
-        forward: ``"partial"``, ``"full"``, or ``"auto"``: partial where it applies and spends at most 90% of the
+        forward: ``"partial"``, ``"full"``, or ``"auto"``: partial where it applies and spends at most half of the
             operations, else full; with a warning that says why if it does not apply, or fails the comparison.
 
     Returns:

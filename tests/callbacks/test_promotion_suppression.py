@@ -49,7 +49,7 @@ def test_waits_until_there_is_something_to_say(capsys):
     [
         (None, "full", "PSR: full forward: asked for\n"),
         (nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4)), "auto",
-         "PSR: full forward: a cell changes most of every map: 100% of the operations would be spent\n"),
+         "PSR: full forward: a cell changes too much of the maps: 100% of the operations would be spent\n"),
     ],
 )  # fmt: skip
 def test_says_why_it_is_the_full_one(network, forward, line, capsys):

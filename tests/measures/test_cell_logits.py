@@ -136,7 +136,7 @@ def test_is_silent_where_it_merely_saves_nothing(build, share):
         effects = promotion_suppression(build(), *given(), cell_size=4)
         _, line = partial_forward(build().eval(), given()[0][:1], grid_cells(32, 32, 4), "auto")
     assert (effects.operations == 1).all()
-    assert line.startswith("full forward: a cell changes most of every map")
+    assert line.startswith("full forward: a cell changes too much of the maps")
     with pytest.raises(ValueError, match=f"{share} of the operations would be spent"):
         promotion_suppression(build(), *given(), cell_size=4, forward="partial")
 
