@@ -3,12 +3,16 @@
 from advscope.measures.activation_bias import ActivationBias, LayerBias, activation_bias
 from advscope.measures.attack_cost import AttackCost
 from advscope.measures.base import ImageMeans
-from advscope.measures.concept_tally import ConceptTable, ConceptTally, ImageConcepts
 from advscope.measures.control_perturbations import noise_control, shuffled_cells_control, shuffled_control
 from advscope.measures.correlations import kendall, pearson
-from advscope.measures.dissected_layer import DissectedLayer
-from advscope.measures.dissection import dissect
-from advscope.measures.dissection_settings import DissectionSettings
+from advscope.measures.dissection.concept_tally import ConceptTable, ConceptTally, ImageConcepts
+from advscope.measures.dissection.dissect import dissect
+from advscope.measures.dissection.dissected_layer import DissectedLayer
+from advscope.measures.dissection.order_statistics import TopQuantile
+from advscope.measures.dissection.settings import DissectionSettings
+from advscope.measures.dissection.unit_masks import unit_masks
+from advscope.measures.dissection.unit_sensitivity import UnitSensitivity
+from advscope.measures.dissection.unit_significance import top_units_p_values
 from advscope.measures.grid import cell_mask, cell_norms, grid_cells, without_cells
 from advscope.measures.interpretability_score import (
     InterpretabilityScore,
@@ -16,7 +20,6 @@ from advscope.measures.interpretability_score import (
     interpretability_score,
     masked_share,
 )
-from advscope.measures.order_statistics import TopQuantile
 from advscope.measures.perturbation_size import PerturbationSize, PerturbationSizes, perturbation_size
 from advscope.measures.promotion_suppression import CellEffects, PromotionSuppression, promotion_suppression
 from advscope.measures.robust_accuracy import RobustAccuracy
@@ -24,9 +27,6 @@ from advscope.measures.salient_mask import salient_mask
 from advscope.measures.salient_pixels import SalientPixels
 from advscope.measures.significance import significant
 from advscope.measures.significant_cells import SignificantCells
-from advscope.measures.unit_masks import unit_masks
-from advscope.measures.unit_sensitivity import UnitSensitivity
-from advscope.measures.unit_significance import top_units_p_values
 
 __all__ = [
     "ActivationBias",

@@ -16,7 +16,7 @@ from advscope.concepts import Concept
 from advscope.frozen import MicroBatched
 from advscope.intervals import jackknife
 from advscope.measures import ConceptTable, ConceptTally, DissectionSettings, dissect, unit_masks
-from advscope.measures.concept_tally import group_of
+from advscope.measures.dissection.concept_tally import group_of
 from datamodules import ConceptShapes
 
 CONCEPTS = (

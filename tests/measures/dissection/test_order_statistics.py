@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from advscope.measures import TopQuantile, order_statistics
-from advscope.measures.order_statistics import allowed_above, from_order_code, order_code
+from advscope.measures.dissection.order_statistics import allowed_above, from_order_code, order_code
 
 TINY = 1e-45
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from advscope.batch import Batch
 from advscope.concepts import Concept
 from advscope.layers import activations
-from advscope.measures.concept_tally import ConceptTable, ConceptTally
-from advscope.measures.dissected_layer import DissectedLayer
-from advscope.measures.dissection_settings import DissectionSettings
-from advscope.measures.order_statistics import TopQuantile
-from advscope.measures.unit_masks import unit_masks
-from advscope.measures.unit_sensitivity import UnitSensitivity
+from advscope.measures.dissection.concept_tally import ConceptTable, ConceptTally
+from advscope.measures.dissection.dissected_layer import DissectedLayer
+from advscope.measures.dissection.order_statistics import TopQuantile
+from advscope.measures.dissection.settings import DissectionSettings
+from advscope.measures.dissection.unit_masks import unit_masks
+from advscope.measures.dissection.unit_sensitivity import UnitSensitivity
 from advscope.processes import highest, summed
 
 AttackCall = Callable[..., Tensor]

@@ -7,7 +7,7 @@ import torch
 
 from advscope.concepts import Concept
 from advscope.measures import ConceptTable, ConceptTally
-from advscope.measures.concept_tally import group_of
+from advscope.measures.dissection.concept_tally import group_of
 
 CONCEPTS = (
     Concept(2, "red-c", "color"),

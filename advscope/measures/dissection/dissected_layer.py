@@ -9,9 +9,9 @@ from torch import Tensor
 
 from advscope.concepts import Concept
 from advscope.intervals import Estimate, jackknife
-from advscope.measures.concept_tally import GROUPS, ConceptTally
-from advscope.measures.unit_sensitivity import UnitSensitivity
-from advscope.measures.unit_significance import top_units_p_values
+from advscope.measures.dissection.concept_tally import GROUPS, ConceptTally
+from advscope.measures.dissection.unit_sensitivity import UnitSensitivity
+from advscope.measures.dissection.unit_significance import top_units_p_values
 
 DETECTOR = 0.04
 """A unit whose best IoU exceeds this is a detector of its best concept."""

@@ -9,9 +9,9 @@ from advscope.batch import Batch
 from advscope.concepts import Concept
 from advscope.frozen import frozen
 from advscope.layers import blocks
-from advscope.measures.dissected_layer import DissectedLayer
-from advscope.measures.dissection_passes import AttackCall, DissectionPasses
-from advscope.measures.dissection_settings import DissectionSettings
+from advscope.measures.dissection.dissected_layer import DissectedLayer
+from advscope.measures.dissection.passes import AttackCall, DissectionPasses
+from advscope.measures.dissection.settings import DissectionSettings
 
 
 def dissect(
