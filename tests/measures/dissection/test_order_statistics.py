@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from advscope.measures import TopQuantile, order_statistics
+from advscope.measures import TopQuantile
+from advscope.measures.dissection import order_statistics
 from advscope.measures.dissection.order_statistics import allowed_above, from_order_code, order_code
 
 TINY = 1e-45
