@@ -18,6 +18,8 @@ class Batch(NamedTuple):
     """Pixel-level label numbers, int16 ``(N, L, h, w)``, 0 = unlabelled; one layer per category and channel."""
     image_concepts: Tensor | None = None
     """Labels of the whole image, int16 ``(N, M)``, padded with 0."""
+    adversarials: Tensor | None = None
+    """Adversarial images that the caller has made already, as ``images``; for what takes them in place of an attack."""
 
 
 class AttackedBatch(NamedTuple):

@@ -1,5 +1,6 @@
 """Adding up over processes what each has counted."""
 
+import torch
 from torch import Tensor, distributed
 
 
@@ -21,3 +22,12 @@ def _reduced(tensor: Tensor, operation: distributed.ReduceOp.RedOpType) -> Tenso
     result = tensor.clone()
     distributed.all_reduce(result, op=operation)
     return result
+
+
+def stacked(tensor: Tensor) -> Tensor:
+    """Return the tensors of all processes, which are of one shape, ``(processes, ...)``, by rank."""
+    if not _several():
+        return tensor[None]
+    parts = [torch.empty_like(tensor) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, tensor.contiguous())
+    return torch.stack(parts)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from advscope.intervals import Estimate, mean
-from advscope.measures.dissection.concept_tally import GROUPS, group_of
+from advscope.measures.dissection.image_groups import GROUPS, group_of
 from advscope.processes import summed
 
 _UNIT = 2.0**32
