@@ -1,7 +1,11 @@
-"""Adding up over processes what each has counted."""
+"""Adding up over processes what each has counted, and handing round what each has found."""
+
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
+
+_Found = TypeVar("_Found")
 
 
 def summed(tensor: Tensor) -> Tensor:
@@ -12,6 +16,20 @@ def summed(tensor: Tensor) -> Tensor:
 def highest(tensor: Tensor) -> Tensor:
     """Return the maximum of a tensor over all processes, the tensor itself where there is one process."""
     return _reduced(tensor, distributed.ReduceOp.MAX) if _several() else tensor
+
+
+def gathered(found: _Found) -> list[_Found]:
+    """Return what every process has found, by its rank; a list of one where there is one process.
+
+    Args:
+        found: Anything that can be pickled; it is held in memory once per process.
+    """
+    if not _several():
+        return [found]
+    everything: list[_Found | None] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everything, found)
+    # Each place was filled with another process's object, which is of the same type.
+    return [each for each in everything if each is not None]
 
 
 def _several() -> bool:

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from advscope.counter_hash import hash32
-
-_UNIT = 2.0**40
-"""Scores are compared in steps of 2**-40: sums of whole numbers are equal where the sets are."""
-
-_BLOCK = 4_000_000
+from advscope.measures.dissection.random_sums import random_sums
+from advscope.measures.dissection.ranked_units import RankedUnits
 
 
 def top_units_p_values(
@@ -22,8 +18,8 @@ def top_units_p_values(
     .. math:: p(N) = \frac{1 + \#\{\sum_{k \in \text{random } N} s_k \ge \sum_{k \in \text{top } N} s_k\}}
         {1 + \text{draws}}
 
-    Random units are drawn without replacement, as a function of (seed, draw); those of a smaller N are the first of
-    those of a larger. Units with equal sensitivity rank in their order.
+    Random units are drawn without replacement, as a function of (seed, draw); those of a smaller N are among those of
+    a larger. Units with equal sensitivity rank in their order.
 
     Args:
         scores: What units are judged by, as their interpretability: at least 0, ``(K,)``.
@@ -37,30 +33,30 @@ def top_units_p_values(
         left.
 
     Raises:
-        ValueError: If an N or ``draws`` is less than 1, or the shapes differ.
+        ValueError: If an N or ``draws`` is less than 1, the shapes differ, or a score is negative or huge.
 
     References:
         Xu et al., *Interpreting Adversarial Examples by Activation Promotion and Suppression*, arXiv:1904.02057, 2019,
-        with the correction that counts the observed set among the draws. https://arxiv.org/abs/1904.02057
+        section 5, with the correction that counts the observed set among the draws. https://arxiv.org/abs/1904.02057
+    """
+    check_draws(tops, draws)
+    ranked = RankedUnits.of(scores, sensitivity)
+    count = len(ranked.scores)
+    possible = [top for top in dict.fromkeys(tops) if top < count]
+    if not possible:
+        return dict.fromkeys(tops, math.nan)
+    counts = torch.tensor(possible, device=ranked.scores.device)[:, None]
+    sums = random_sums(ranked.scores[None], torch.full_like(counts[0], count), counts, draws, seed)
+    reached = (sums >= ranked.top_sums()[counts - 1]).sum(1).tolist()
+    p_values = {top: (1 + number) / (1 + draws) for top, number in zip(possible, reached, strict=True)}
+    return {top: p_values.get(top, math.nan) for top in tops}
+
+
+def check_draws(tops: Sequence[int], draws: int = 1) -> None:
+    """Check the numbers N of units and of draws.
+
+    Raises:
+        ValueError: If one is less than 1.
     """
     if draws < 1 or any(top < 1 for top in tops):
         raise ValueError(f"tops and draws must be at least 1, got {list(tops)} and {draws}")
-    if scores.ndim != 1 or scores.shape != sensitivity.shape:
-        raise ValueError(f"scores and sensitivity must be (K,), got {tuple(scores.shape)}, {tuple(sensitivity.shape)}")
-    known = ~(scores.isnan() | sensitivity.isnan())
-    whole = (scores[known].double() * _UNIT).round().long()
-    count = len(whole)
-    possible = [top for top in tops if top < count]
-    if not possible:
-        return dict.fromkeys(tops, math.nan)
-    ranked = whole[sensitivity[known].argsort(descending=True, stable=True)].cumsum(0)
-    reached = dict.fromkeys(possible, 0)
-    units = torch.arange(count, device=whole.device)
-    for block in torch.arange(draws, device=whole.device).split(max(1, _BLOCK // count)):
-        # The units with the smallest random keys are a set drawn without replacement; no two keys are equal.
-        keys = hash32(seed, block[:, None], units) * count + units
-        chosen = keys.topk(max(possible), dim=1, largest=False).indices
-        sums = whole[chosen].cumsum(1)
-        for top in possible:
-            reached[top] += int((sums[:, top - 1] >= ranked[top - 1]).sum())
-    return {top: (1 + reached[top]) / (1 + draws) if top in reached else math.nan for top in tops}

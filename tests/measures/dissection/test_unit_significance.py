@@ -24,9 +24,9 @@ def test_p_is_uniform_under_the_null() -> None:
     generator = torch.Generator().manual_seed(1)
     drawn = [
         top_units_p_values(
-            torch.rand(24, generator=generator), torch.rand(24, generator=generator), (8,), draws=400, seed=run
+            torch.rand(24, generator=generator), torch.rand(24, generator=generator), (8,), draws=999, seed=run
         )[8]
-        for run in range(400)
+        for run in range(500)
     ]
     assert kstest(drawn, "uniform").pvalue > 0.01
 
@@ -71,6 +71,8 @@ def test_ties_in_sensitivity_rank_by_unit() -> None:
     [
         ((torch.rand(4), torch.rand(4), (0,)), "tops and draws must be at least 1"),
         ((torch.rand(4), torch.rand(4), (2,), 0), "tops and draws must be at least 1"),
+        ((-torch.ones(4), torch.rand(4), (2,)), "scores must be at least 0 and below .*, got -1"),
+        ((torch.tensor([1.0, torch.inf]), torch.rand(2), (1,)), "scores must be at least 0 and below .*, got inf"),
         ((torch.rand(4), torch.rand(5), (2,)), r"must be \(K,\), got \(4,\), \(5,\)"),
     ],
 )
