@@ -1,6 +1,6 @@
 """What flows through advscope: a batch of images, and the same batch after an attack."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -20,6 +20,11 @@ class Batch(NamedTuple):
     """Labels of the whole image, int16 ``(N, M)``, padded with 0."""
     adversarials: Tensor | None = None
     """Adversarial images that the caller has made already, as ``images``; for what takes them in place of an attack."""
+
+    def part(self, rows: Tensor | slice) -> "Batch":
+        """Return some images of the batch, with all that belongs to them."""
+        fields: list[Any] = [None if field is None else field[rows] for field in self]
+        return Batch(*fields)
 
 
 class AttackedBatch(NamedTuple):

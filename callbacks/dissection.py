@@ -139,7 +139,7 @@ class ConceptImages:
             chosen = torch.isin(whole.indices, wanted)
             if not chosen.any():  # the images come in the split's order: none of those that follow is wanted
                 return
-            batch = Batch(*(None if field is None else field[chosen] for field in whole))
+            batch = whole.part(chosen)
             images = batch.images.float()
             if images.shape[-2:] != size:
                 images = interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)

@@ -139,7 +139,7 @@ class Classifier(LightningModule):
             batch = batch._replace(images=batch.images.float())
             logits = self.still(batch.images)
             accuracy.update_clean(logits.argmax(1), batch.labels)
-            part = Batch(*(None if field is None else field[attackable] for field in batch))
+            part = batch.part(attackable)
             if not len(part.images):
                 return {}
             attacked: dict[str, AttackedBatch] = {}

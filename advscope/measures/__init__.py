@@ -5,9 +5,12 @@ from advscope.measures.attack_cost import AttackCost
 from advscope.measures.base import ImageMeans
 from advscope.measures.control_perturbations import noise_control, shuffled_cells_control, shuffled_control
 from advscope.measures.correlations import kendall, pearson
-from advscope.measures.dissection.concept_tally import ConceptTable, ConceptTally, ImageConcepts
+from advscope.measures.dissection.concept_table import ConceptTable, ImageConcepts
+from advscope.measures.dissection.concept_tally import ConceptTally
 from advscope.measures.dissection.dissect import dissect
 from advscope.measures.dissection.dissected_layer import DissectedLayer
+from advscope.measures.dissection.dissection import Dissection
+from advscope.measures.dissection.mask_counts import MaskCounter, MaskCounts
 from advscope.measures.dissection.order_statistics import TopQuantile
 from advscope.measures.dissection.settings import DissectionSettings
 from advscope.measures.dissection.unit_masks import unit_masks
@@ -35,11 +38,14 @@ __all__ = [
     "ConceptTable",
     "ConceptTally",
     "DissectedLayer",
+    "Dissection",
     "DissectionSettings",
     "ImageConcepts",
     "ImageMeans",
     "InterpretabilityScore",
     "LayerBias",
+    "MaskCounter",
+    "MaskCounts",
     "MaskedShare",
     "PerturbationSize",
     "PerturbationSizes",

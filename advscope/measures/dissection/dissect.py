@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Sequence
 
-from torch import device as Device
+import torch
 from torch import nn
 
 from advscope.batch import Batch
@@ -89,7 +89,7 @@ def dissect(
         raise ValueError("the names of the labels are missing: pass concepts, or batches that have them as `concepts`")
     if (settings.source is not None or settings.target is not None) and attack is None:
         raise ValueError("source and target say whom to attack, but there is no attack: pass one, or leave them out")
-    device = next((tensor.device for tensor in network.parameters()), Device("cpu"))
+    device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
     with frozen(network):
         # Made in here: tensors that are made in inference mode could not be counted in.
         table = ConceptTable(concepts, device)

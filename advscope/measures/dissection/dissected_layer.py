@@ -65,7 +65,7 @@ class DissectedLayer(NamedTuple):
         """
         pixels = self.figures["mask_pixels"].value * self.figures["mask_pixels"].n
         moved_iou = self.adversarial_iou.gather(1, self.best_columns.clamp(min=0)[:, None])[:, 0]
-        moved_iou = moved_iou.masked_fill(self.best_columns < 0, math.nan).tolist()
+        moved_iou = moved_iou.masked_fill(self.best_columns < 0, math.nan)
         rows = []
         for unit, (concept, moved) in enumerate(zip(self.best, self.adversarial_best, strict=True)):
             iou, sensitivity = self.best_iou[unit], self.sensitivity[unit]
@@ -89,6 +89,6 @@ class DissectedLayer(NamedTuple):
                 "area": float(self.areas[unit]) / pixels,
                 "adversarial_concept": "" if moved is None else moved.name,
                 "adversarial_category": "" if moved is None else moved.category,
-                "adversarial_iou": moved_iou[unit],
+                "adversarial_iou": float(moved_iou[unit]),
             })  # fmt: skip
         return rows

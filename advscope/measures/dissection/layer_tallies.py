@@ -17,6 +17,7 @@ from advscope.measures.dissection.settings import DissectionSettings
 from advscope.measures.dissection.threshold_passes import LayerThresholds
 from advscope.measures.dissection.unit_sensitivity import UnitSensitivity
 
+
 class LayerTallies:
     """What the third pass counts of one layer.
 

@@ -81,12 +81,10 @@ class MaskCounter:
             raise ValueError(f"masks must have fewer than {_EXACT} pixels, got {size[0]} x {size[1]}: scale them down")
         self.same = source == size
         self.active = torch.gt if strict else torch.ge
-        kind = torch.device(device).type
-        whole = [
-            axis(length, target, align_corners, str(device)) for length, target in zip(source, size, strict=True)
-        ]
-        side = max(_SMALLEST, round((_TILE.get(kind, _TILE["cuda"]) / units) ** 0.5))
-        self.at_once = max(1, _AT_ONCE.get(kind, _AT_ONCE["cuda"]) // (units * min(side, *size) ** 2))
+        kind = "cpu" if torch.device(device).type == "cpu" else "cuda"
+        whole = [axis(length, target, align_corners, str(device)) for length, target in zip(source, size, strict=True)]
+        side = max(_SMALLEST, round((_TILE[kind] / units) ** 0.5))
+        self.at_once = max(1, _AT_ONCE[kind] // (units * min(side, *size) ** 2))
         self.tiles = [
             [self._tile(whole, (top, left), side, size) for left in range(0, size[1], side)]
             for top in range(0, size[0], side)
@@ -125,7 +123,7 @@ class MaskCounter:
         flips = thresholds.new_zeros(images * units)
         limits = thresholds.repeat(kinds * images)
         busy = self._busy(values, limits).unflatten(2, (kinds, images, units)).any(2).flatten(0, 1)
-        tile_of, pair_of = busy.flatten(1).nonzero(as_tuple=True)
+        _, pair_of = busy.flatten(1).nonzero(as_tuple=True)
         numbers = busy.sum(2).tolist()
         start = 0
         for tile, per_image in zip([tile for line in self.tiles for tile in line], numbers, strict=True):

@@ -17,6 +17,10 @@ _AT_ONCE = 1 << 20
 """Values coded at once: their places take twice their memory."""
 
 
+_SUMMED = 64
+"""Columns whose counts are added up over processes at once."""
+
+
 class Bins(NamedTuple):
     """Where the first pass found the order statistic of each of ``K`` columns."""
 
@@ -164,24 +168,24 @@ class TopQuantile:
         low = self._descend(self.bins.rank)
         return from_order_code((self.bins.place << 16) + low.place)
 
-    def release(self) -> None:
-        """Give the memory of the counts back; maximum and quantile stay."""
-        self.counts = self.counts.new_zeros(0)
-
     def _values_of_all(self) -> int:
         """Return how many values all processes have counted in this pass."""
         return int(summed(torch.tensor(self.values, device=self.counts.device)))
 
     def _descend(self, rank: Tensor) -> Bins:
         """Return in which bin the value lies that ``rank`` others exceed, and how many of its bin exceed it."""
-        counts = summed(self.counts).view(self.columns, BINS)
         places, ranks = [], []
-        # Column by column: the running sums of all at once would take eight times the memory of the counts.
-        for column, above in zip(counts, rank.tolist(), strict=True):
-            running = column.flip(0).cumsum(0, dtype=torch.int64)
-            if above >= int(running[-1]):
-                raise ValueError("the second pass saw other values than the first: the batches must be the same twice")
-            place = int(torch.searchsorted(running, above, right=True))
-            places.append(BINS - 1 - place)
-            ranks.append(above - (int(running[place - 1]) if place else 0))
+        per_column = self.counts.view(self.columns, BINS)
+        # A few columns at a time: a sum over processes is a copy, and running sums take twice the memory of counts.
+        for first in range(0, self.columns, _SUMMED):
+            counts = summed(per_column[first : first + _SUMMED])
+            for column, above in zip(counts, rank[first : first + _SUMMED].tolist(), strict=True):
+                running = column.flip(0).cumsum(0, dtype=torch.int64)
+                if above >= int(running[-1]):
+                    raise ValueError(
+                        "the second pass saw other values than the first: the batches must be the same twice"
+                    )
+                place = int(torch.searchsorted(running, above, right=True))
+                places.append(BINS - 1 - place)
+                ranks.append(above - (int(running[place - 1]) if place else 0))
         return Bins(*(torch.tensor(found, dtype=torch.int64, device=self.counts.device) for found in (places, ranks)))

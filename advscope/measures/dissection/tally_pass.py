@@ -52,7 +52,7 @@ class TallyPass:
     def count(self, batch: Batch) -> None:
         """Count masks and flips of a batch."""
         for rows in parts(self.network, len(batch.images)):
-            self._count_part(Batch(*(None if field is None else field[rows] for field in batch)))
+            self._count_part(batch.part(rows))
 
     def _count_part(self, batch: Batch) -> None:
         """Count masks and flips of a few images."""
@@ -61,7 +61,9 @@ class TallyPass:
         others = self._other_concepts(indices)
         clean, prediction = layer_outputs(self.network, images, list(self.layers))
         # Images with an adversarial one first, then the others: masks of a pair are counted together.
-        paired, moved, attacked = torch.zeros(0, dtype=torch.int64, device=self.device), {}, None
+        paired = torch.zeros(0, dtype=torch.int64, device=self.device)
+        moved: dict[str, Tensor] = {}
+        attacked = None
         if self.adversarial.given:
             made = self.adversarial.of(batch, images, prediction)
             paired = made.rows

@@ -41,6 +41,6 @@ class TopImages:
 
     def _keep(self, values: Tensor, indices: Tensor) -> None:
         number = self.values.shape[1]
-        order = indices.argsort(1, stable=True)
-        order = order.gather(1, values.gather(1, order).argsort(1, descending=True, stable=True))[:, :number]
+        order = indices.argsort(dim=1, stable=True)
+        order = order.gather(1, values.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :number]
         self.values, self.indices = values.gather(1, order), indices.gather(1, order)

@@ -3,20 +3,27 @@
 import csv
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing
 from scipy import stats
 from torch import Tensor, distributed, nn
-from torch.nn.functional import interpolate
 
 from advscope.attacks import PGD
 from advscope.batch import Batch
 from advscope.concepts import Concept
 from advscope.frozen import MicroBatched
 from advscope.intervals import jackknife
-from advscope.measures import ConceptTable, ConceptTally, DissectionSettings, dissect, unit_masks
-from advscope.measures.dissection.concept_tally import group_of
+from advscope.measures import (
+    ConceptTable,
+    ConceptTally,
+    Dissection,
+    DissectionSettings,
+    dissect,
+    unit_masks,
+)
+from advscope.measures.dissection.image_groups import group_of
 from datamodules import ConceptShapes
 
 CONCEPTS = (
@@ -51,7 +58,7 @@ class Small(nn.Module):
         return self.head(features.mean((2, 3)))
 
 
-LAYERS = ("act1", "act2", "head")
+LAYERS = ("act1", "act2")
 
 
 def annotated(count: int = 23) -> Batch:
@@ -69,11 +76,31 @@ def annotated(count: int = 23) -> Batch:
 
 def split(batch: Batch, sizes: list[int], order: Tensor | None = None) -> list[Batch]:
     rows = torch.arange(len(batch.images)) if order is None else order
-    return [Batch(*(field[part] for field in batch)) for part in rows.split(sizes)]
+    return [batch.part(part) for part in rows.split(sizes)]
 
 
 def attack() -> PGD:
     return PGD(eps=0.5, step_size=0.2, steps=5)
+
+
+def sampled(values: np.ndarray, height: int, width: int) -> list[list[float]]:
+    """Sample a map bilinearly, pixel by pixel, each step rounded to float32 as a + t (b - a); rows first."""
+
+    def between(first: np.float32, second: np.float32, share: float) -> np.float32:
+        return first + np.float32(share) * (second - first)
+
+    def ends(place: int, target: int, source: int) -> tuple[int, int, float]:
+        at = min(max((place + 0.5) * source / target - 0.5, 0.0), source - 1.0)
+        low = math.floor(at)
+        return low, min(low + 1, source - 1), at - low
+
+    result = []
+    for row in range(height):
+        top, bottom, down = ends(row, height, values.shape[0])
+        line = [between(values[top, place], values[bottom, place], down) for place in range(values.shape[1])]
+        across = [ends(column, width, values.shape[1]) for column in range(width)]
+        result.append([float(between(line[left], line[right], share)) for left, right, share in across])
+    return result
 
 
 def twin(network: nn.Module, batch: Batch, layer: str, settings: DissectionSettings) -> dict[str, object]:
@@ -101,12 +128,9 @@ def twin(network: nn.Module, batch: Batch, layer: str, settings: DissectionSetti
         thresholds.append(values[math.floor(settings.quantile * len(values) + 1e-9)])
 
     def mask(value: Tensor, unit: int) -> set[tuple[int, int]]:
-        scaled = interpolate(value[None, None], (4, 4), mode="bilinear", align_corners=False)[0, 0]
-        # An average lies between what it is taken over; rounding may not.
-        scaled = scaled.clamp(value.min(), value.max()).tolist()
+        scaled = sampled(value.numpy(), 4, 4)
         on = (lambda s, t: s > t) if settings.strict else (lambda s, t: s >= t)
-        limit = thresholds[unit]
-        return {(row, column) for row in range(4) for column in range(4) if on(scaled[row][column], limit)}
+        return {(row, column) for row in range(4) for column in range(4) if on(scaled[row][column], thresholds[unit])}
 
     def pixels(image: int, number: int) -> set[tuple[int, int]]:
         if number in batch.image_concepts[image].tolist():
@@ -119,25 +143,34 @@ def twin(network: nn.Module, batch: Batch, layer: str, settings: DissectionSetti
             if any(one[row][column] == number for one in layers)
         }
 
-    iou, v, v_all = [], [], []
+    iou, moved_iou, v, v_all, areas = [], [], [], [], []
     for unit in range(units):
         masks = [mask(clean[image, unit], unit) for image in range(count)]
-        line = []
-        for concept in CONCEPTS:
-            met = union = 0
-            for image in range(count):
-                where = pixels(image, concept.number)
-                category = any(pixels(image, one.number) for one in CONCEPTS if one.category == concept.category)
-                active = masks[image] if settings.union == "all" or category else set()
-                met += len(active & where)
-                union += len(active | where)
-            line.append(met / union if union else math.nan)
-        iou.append(line)
-        roots = [math.sqrt(len(masks[image] ^ mask(moved[image, unit], unit))) for image in range(count)]
+        moved_masks = [mask(moved[image, unit], unit) for image in range(count)]
+        areas.append(sum(map(len, masks)))
+        for lines, shown in ((iou, masks), (moved_iou, moved_masks)):
+            line = []
+            for concept in CONCEPTS:
+                met = union = 0
+                for image in range(count):
+                    where = pixels(image, concept.number)
+                    category = any(pixels(image, one.number) for one in CONCEPTS if one.category == concept.category)
+                    active = shown[image] if settings.union == "all" or category else set()
+                    met += len(active & where)
+                    union += len(active | where)
+                line.append(met / union if union else math.nan)
+            lines.append(line)
+        roots = [math.sqrt(len(one ^ other)) for one, other in zip(masks, moved_masks, strict=True)]
         v_all.append(sum(roots) / count)
         chosen = [root for root, counts in zip(roots, attacked.tolist(), strict=True) if counts]
         v.append(sum(chosen) / len(chosen))
-    return {"thresholds": thresholds, "iou": iou, "v": v, "v_all": v_all, "attacked": int(attacked.sum())}
+    top = [
+        sorted(range(count), key=lambda image: (-float(clean[image, unit].max()), image))[:5] for unit in range(units)
+    ]
+    return {
+        "thresholds": thresholds, "iou": iou, "moved_iou": moved_iou, "v": v, "v_all": v_all, "areas": areas,
+        "attacked": int(attacked.sum()), "top": [[int(batch.indices[image]) for image in line] for line in top],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("union", ["all", "category"])
@@ -146,15 +179,21 @@ def twin(network: nn.Module, batch: Batch, layer: str, settings: DissectionSetti
 def test_everything_equals_a_plain_loop_twin(layer: str, strict: bool, union: str) -> None:
     network, batch = Small().eval(), annotated()
     settings = DissectionSettings(quantile=0.2, strict=strict, union=union, draws=50)
-    found = dissect(network, split(batch, [10, 10, 3]), CONCEPTS, LAYERS, attack(), settings)[layer]
+    found = dissect(network, split(batch, [10, 10, 3]), LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings)[
+        layer
+    ]
     wanted = twin(network, batch, layer, settings)
-    assert found.thresholds.tolist() == pytest.approx(wanted["thresholds"], rel=1e-6)
+    assert found.thresholds.tolist() == wanted["thresholds"]
+    assert found.areas.tolist() == wanted["areas"]
+    assert found.top_images.tolist() == wanted["top"]
     assert found.counts["attacked"] == wanted["attacked"]
     # "never" is on no pixel: it is no part of any mean.
     for unit, line in enumerate(wanted["iou"]):
         present = line[:-1]
+        assert found.iou[unit].tolist() == pytest.approx(line, abs=1e-15, nan_ok=True)
+        assert found.adversarial_iou[unit].tolist() == pytest.approx(wanted["moved_iou"][unit], abs=1e-15, nan_ok=True)
         assert found.interpretability[unit] == pytest.approx(sum(present) / len(present), abs=1e-12)
-        assert found.iou[unit].value == pytest.approx(max(present), abs=1e-12)
+        assert found.best_iou[unit].value == pytest.approx(max(present), abs=1e-12)
         assert found.best[unit] == CONCEPTS[present.index(max(present))]
     assert [estimate.value for estimate in found.sensitivity] == pytest.approx(wanted["v"], abs=1e-8)
     assert [estimate.value for estimate in found.sensitivity_all] == pytest.approx(wanted["v_all"], abs=1e-8)
@@ -166,10 +205,14 @@ def test_everything_equals_a_plain_loop_twin(layer: str, strict: bool, union: st
         assert found.figures[f"detectors_{category}"].value == number
 
 
-def equal(one: object, other: object) -> bool:
-    rows = [
-        [tuple(row.values()) for layer, found in each.items() for row in found.rows(layer)] for each in (one, other)
-    ]
+def equal(one: Dissection, other: Dissection) -> bool:
+    for layer in one:
+        for name, field in one[layer]._asdict().items():
+            if isinstance(field, Tensor) and not torch.equal(
+                field.nan_to_num(-1), getattr(other[layer], name).nan_to_num(-1)
+            ):
+                return False
+    rows = [[tuple(row.values()) for row in [*each.rows(), *each.significance]] for each in (one, other)]
     figures = [{layer: dict(found.figures) for layer, found in each.items()} for each in (one, other)]
     return repr(rows[0]) == repr(rows[1]) and repr(figures[0]) == repr(figures[1])
 
@@ -177,10 +220,15 @@ def equal(one: object, other: object) -> bool:
 def test_batches_and_order_change_no_bit() -> None:
     network, batch = MicroBatched(Small().eval(), 4), annotated()
     settings = DissectionSettings(quantile=0.2, draws=100)
-    whole = dissect(network, [batch], CONCEPTS, LAYERS, attack(), settings)
+    whole = dissect(network, [batch], LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(1))
     for sizes, shuffled in (([1] * 23, None), ([7, 16], order)):
-        assert equal(whole, dissect(network, split(batch, sizes, shuffled), CONCEPTS, LAYERS, attack(), settings))
+        assert equal(
+            whole,
+            dissect(
+                network, split(batch, sizes, shuffled), LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings
+            ),
+        )
 
 
 def work(rank: int, folder: str) -> None:
@@ -190,7 +238,12 @@ def work(rank: int, folder: str) -> None:
     rows = torch.arange(23)[rank::2]
     batches = split(annotated(), [5, 5, len(rows) - 10], rows) if rank == 0 else split(annotated(), [8, 3], rows)
     found = dissect(
-        MicroBatched(Small().eval(), 4), batches, CONCEPTS, LAYERS, attack(), DissectionSettings(0.2, draws=100)
+        MicroBatched(Small().eval(), 4),
+        batches,
+        LAYERS,
+        concepts=CONCEPTS,
+        attack=attack(),
+        settings=DissectionSettings(0.2, draws=100),
     )
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
@@ -200,23 +253,28 @@ def test_two_processes_give_the_bits_of_one(tmp_path) -> None:
     torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
     torch.set_num_threads(1)
     alone = dissect(
-        MicroBatched(Small().eval(), 4), [annotated()], CONCEPTS, LAYERS, attack(), DissectionSettings(0.2, draws=100)
+        MicroBatched(Small().eval(), 4),
+        [annotated()],
+        LAYERS,
+        concepts=CONCEPTS,
+        attack=attack(),
+        settings=DissectionSettings(0.2, draws=100),
     )
     for rank in (0, 1):
         assert equal(alone, torch.load(tmp_path / f"{rank}.pt", weights_only=False))
 
 
 def test_dead_and_saturated_units_are_counted_and_set_apart() -> None:
-    found = dissect(Small().eval(), [annotated()], CONCEPTS, ["act1"], settings=DissectionSettings(0.2, draws=10))[
-        "act1"
-    ]
+    found = dissect(
+        Small().eval(), [annotated()], ["act1"], concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10)
+    )["act1"]
     assert found.kinds[:2] == ("maximum", "maximum")
     assert found.thresholds[:2].tolist() == [0.0, 6.0]
     zero = sum(float(value) == 0 for value in found.thresholds)
     assert found.figures["units_zero"].value == zero
     assert found.figures["units_maximum"].value >= 2
     regular = [unit for unit, kind in enumerate(found.kinds) if kind == "regular"]
-    detectors = [found.iou[unit].value > 0.04 for unit in regular]
+    detectors = [found.best_iou[unit].value > 0.04 for unit in regular]
     assert found.figures["detectors_regular"].value == sum(detectors)
     mean = found.interpretability[regular].mean()
     assert found.figures["interpretability_regular"].value == pytest.approx(float(mean))
@@ -256,11 +314,13 @@ def test_a_unit_planted_on_a_concept_is_found(name: str) -> None:
     network = Planted(concept.number, data)
     assert 0 < network.share <= 0.05
     batches = list(data.test_dataloader())
-    found = dissect(network, batches, data.concepts, ["unit"], settings=DissectionSettings(quantile=0.05, draws=10))
+    found = dissect(
+        network, batches, ["unit"], concepts=data.concepts, settings=DissectionSettings(quantile=0.05, draws=10)
+    )
     planted, _ = found["unit"].best
     assert planted == concept
-    assert found["unit"].iou[0].value > 0.9
-    assert found["unit"].iou[1].value < 0.5
+    assert found["unit"].best_iou[0].value > 0.9
+    assert found["unit"].best_iou[1].value < 0.5
     # The object of the same shape covers more: the part is not mistaken for it.
     assert found["unit"].kinds[0] in ("zero", "regular")
 
@@ -271,7 +331,9 @@ def test_the_network_is_left_as_found() -> None:
     network.conv1.weight.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     state = torch.get_rng_state()
-    dissect(network, [annotated()], CONCEPTS, LAYERS, attack(), DissectionSettings(0.2, draws=10))
+    dissect(
+        network, [annotated()], LAYERS, concepts=CONCEPTS, attack=attack(), settings=DissectionSettings(0.2, draws=10)
+    )
     assert network.training
     assert not network.head.training
     assert not network.conv1.weight.requires_grad
@@ -285,14 +347,18 @@ def test_the_network_is_left_as_found() -> None:
 def test_it_works_in_inference_mode() -> None:
     settings = DissectionSettings(0.2, draws=10)
     network = Small().eval()  # made outside, as networks are: weights made inside could not be differentiated through
-    outside = dissect(network, [annotated()], CONCEPTS, LAYERS, attack(), settings)
+    outside = dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings)
     with torch.inference_mode():
-        assert equal(outside, dissect(network, [annotated()], CONCEPTS, LAYERS, attack(), settings))
+        assert equal(
+            outside, dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings)
+        )
 
 
-def test_the_interval_is_that_of_leaving_groups_out() -> None:
+def test_the_interval_is_that_of_leaving_groups_out(count) -> None:
     batch = annotated(40)
-    found = dissect(Small().eval(), [batch], CONCEPTS, ["act2"], settings=DissectionSettings(0.2, draws=10))["act2"]
+    found = dissect(Small().eval(), [batch], ["act2"], concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))[
+        "act2"
+    ]
     table = ConceptTable(CONCEPTS)
     kept = {}
     network = Small().eval()
@@ -300,26 +366,26 @@ def test_the_interval_is_that_of_leaving_groups_out() -> None:
     with torch.no_grad():
         network(batch.images)
     masks = unit_masks(kept["out"], found.thresholds, (4, 4))
-    concepts = table.of_images(batch.concepts, batch.image_concepts)
     without = []
     for group in range(10):
         rows = (group_of(batch.indices) != group).nonzero().flatten()
-        tally = ConceptTally(8, table)
-        tally.count(masks[rows], [concepts[row] for row in rows.tolist()], batch.indices[rows])
+        tally = count(table, masks[rows], batch.concepts[rows], batch.image_concepts[rows], batch.indices[rows])
         without.append(tally.iou()[0, CONCEPTS.index(found.best[0])].item())
     centre = sum(without) / 10
     error = math.sqrt(9 / 10 * sum((value - centre) ** 2 for value in without))
-    estimate = found.iou[0]
+    estimate = found.best_iou[0]
     assert estimate.high - estimate.value == pytest.approx(stats.t.ppf(0.975, 9) * error, rel=1e-9)
     assert estimate.n == 40
 
 
-def test_the_interval_of_a_mean_over_concepts_is_that_of_the_images_that_are_left() -> None:
+def test_the_interval_of_a_mean_over_concepts_is_that_of_the_images_that_are_left(count) -> None:
     batch = annotated(40)
     groups = group_of(batch.indices)
     # The wheel is on images of one group alone: without it there is no wheel, and no IoU with it.
     batch.concepts[(batch.concepts == 9) & (groups != groups[0])[:, None, None, None]] = 0
-    found = dissect(Small().eval(), [batch], CONCEPTS, ["act2"], settings=DissectionSettings(0.2, draws=10))["act2"]
+    found = dissect(Small().eval(), [batch], ["act2"], concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))[
+        "act2"
+    ]
     network, kept = Small().eval(), {}
     network.act2.register_forward_hook(lambda _, __, out: kept.update(out=out))
     with torch.no_grad():
@@ -327,9 +393,9 @@ def test_the_interval_of_a_mean_over_concepts_is_that_of_the_images_that_are_lef
     masks = unit_masks(kept["out"], found.thresholds, (4, 4))
 
     def interpretability(rows: Tensor) -> float:
-        table = ConceptTable(CONCEPTS)
-        tally = ConceptTally(8, table)
-        tally.count(masks[rows], table.of_images(batch.concepts[rows], batch.image_concepts[rows]), batch.indices[rows])
+        tally = count(
+            ConceptTable(CONCEPTS), masks[rows], batch.concepts[rows], batch.image_concepts[rows], batch.indices[rows]
+        )
         return float(tally.iou()[:, tally.concept_areas.sum(0) > 0].mean())
 
     without = [interpretability((groups != group).nonzero().flatten()) for group in groups.unique().tolist()]
@@ -361,14 +427,21 @@ def test_wrong_annotations_are_named_before_the_network_has_run_twice() -> None:
     network = Small().eval()
     network.register_forward_hook(lambda *_: passes.append(1))
     with pytest.raises(ValueError, match="bears label 12"):
-        dissect(network, [annotated()], CONCEPTS[:4], LAYERS, attack(), DissectionSettings(0.2, draws=10))
+        dissect(
+            network,
+            [annotated()],
+            LAYERS,
+            concepts=CONCEPTS[:4],
+            attack=attack(),
+            settings=DissectionSettings(0.2, draws=10),
+        )
     assert not passes
 
 
 def test_batches_that_can_be_iterated_over_only_once_are_refused() -> None:
     once = iter([annotated()])
     with pytest.raises(ValueError, match=r"second pass saw other values .* must be the same twice"):
-        dissect(Small().eval(), once, CONCEPTS, LAYERS, settings=DissectionSettings(0.2, draws=10))
+        dissect(Small().eval(), once, LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
 
 
 def test_adversarial_activations_that_are_no_numbers_are_refused() -> None:
@@ -376,28 +449,48 @@ def test_adversarial_activations_that_are_no_numbers_are_refused() -> None:
         return images * torch.nan
 
     with pytest.raises(ValueError, match="layer 'act1': activations hold nan or infinity"):
-        dissect(Small().eval(), [annotated()], CONCEPTS, ["act1"], broken, DissectionSettings(0.2, draws=10))
+        dissect(
+            Small().eval(),
+            [annotated()],
+            ["act1"],
+            concepts=CONCEPTS,
+            attack=broken,
+            settings=DissectionSettings(0.2, draws=10),
+        )
 
 
 def test_counts_of_what_is_undefined() -> None:
     batch = annotated()
-    found = dissect(Small().eval(), [batch], CONCEPTS, ["act2"], settings=DissectionSettings(0.2, draws=10))["act2"]
+    found = dissect(Small().eval(), [batch], ["act2"], concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))[
+        "act2"
+    ]
     figures = {name: figure.value for name, figure in found.figures.items()}
     assert (figures["concepts"], figures["concepts_absent"]) == (5, 1)  # "never" is on no pixel
     assert figures["units_undefined"] == 8  # no attack, no sensitivity
     assert figures["mask_pixels"] == 16
     bare = batch._replace(concepts=torch.zeros_like(batch.concepts), image_concepts=None)
-    found = dissect(Small().eval(), [bare], CONCEPTS, ["act2"], attack(), DissectionSettings(0.2, draws=10))["act2"]
+    found = dissect(
+        Small().eval(), [bare], ["act2"], concepts=CONCEPTS, attack=attack(), settings=DissectionSettings(0.2, draws=10)
+    )["act2"]
     assert found.figures["concepts_absent"].value == 6
     assert found.figures["detectors"].value == 0
     assert found.best == (None,) * 8
-    assert all(math.isnan(value) for value in (*found.interpretability.tolist(), *(iou.value for iou in found.iou)))
+    assert all(
+        math.isnan(value) for value in (*found.interpretability.tolist(), *(iou.value for iou in found.best_iou))
+    )
 
 
 def test_a_network_in_float64_is_dissected_in_float32() -> None:
     batch = annotated()
     double = [batch._replace(images=batch.images.double())]
-    found = dissect(Small().double().eval(), double, CONCEPTS, ["act1"], attack(), DissectionSettings(0.2, draws=10))
+    found = dissect(
+        Small().double().eval(),
+        double,
+        ["act1"],
+        concepts=CONCEPTS,
+        attack=attack(),
+        settings=DissectionSettings(0.2, draws=10),
+    )
     assert found["act1"].thresholds.dtype == found["act1"].maxima.dtype == torch.float32
     # A constant unit, whose value float32 must not set above itself.
     assert found["act1"].kinds[1] == "maximum"

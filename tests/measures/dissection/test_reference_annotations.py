@@ -9,7 +9,7 @@ from torch import Tensor, distributed
 
 from advscope.concepts import Concept
 from advscope.counter_hash import hash32
-from advscope.measures.dissection.concept_tally import ConceptTable, ConceptTally
+from advscope.measures.dissection.concept_tally import ConceptTable
 from advscope.measures.dissection.reference_annotations import Annotations, ReferenceAnnotations
 
 
@@ -140,7 +140,7 @@ def test_two_processes_give_the_sample_of_one(tmp_path) -> None:
             assert same(alone, found)
 
 
-def test_independent_masks_detect_as_often_in_partners() -> None:
+def test_independent_masks_detect_as_often_in_partners(count) -> None:
     table = ConceptTable([Concept(number, str(number), "color") for number in range(1, 7)])
     differences, numbers = [], []
     for run in range(60):
@@ -157,8 +157,7 @@ def test_independent_masks_detect_as_often_in_partners() -> None:
         assert partners is not None
         found = []
         for labels in (concepts, partners.concepts):
-            tally = ConceptTally(24, table)
-            tally.count(masks, table.of_images(labels, None), indices)
+            tally = count(table, masks, labels, None, indices)
             found.append(int((tally.iou().nan_to_num().amax(1) > 0.08).sum()))
         numbers.append(found[0])
         differences.append(found[1] - found[0])

@@ -45,13 +45,6 @@ def test_masks_are_those_of_sampled_maps(size: tuple[int, int]) -> None:
             assert masks[image, unit].tolist() == wanted
 
 
-def test_one_value_for_an_image_is_active_everywhere_or_nowhere() -> None:
-    values = torch.tensor([[1.0, 2.0], [3.0, 2.0]])
-    thresholds = torch.tensor([2.0, 2.0])
-    assert unit_masks(values, thresholds, (3, 5)).float().mean((2, 3)).tolist() == [[0, 0], [1, 0]]
-    assert unit_masks(values, thresholds, (3, 5), strict=False).float().mean((2, 3)).tolist() == [[0, 1], [1, 1]]
-
-
 @pytest.mark.parametrize("side", [1, 3, 5, 7])
 @pytest.mark.parametrize("size", [(7, 7), (32, 32), (50, 113)])
 def test_a_plateau_at_the_threshold_is_a_plateau(side: int, size: tuple[int, int]) -> None:
@@ -79,7 +72,7 @@ def test_memory_format_and_neighbours_change_nothing() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (torch.rand(2, 3, 4), r"activations must be \(N, K, h, w\) or \(N, K\), got \(2, 3, 4\): name another layer"),
+        (torch.rand(2, 3, 4), r"activations must be \(N, K, h, w\), got \(2, 3, 4\): name another layer"),
         (torch.full((1, 1, 2, 2), torch.nan), "activations hold nan or infinity"),
         (torch.tensor([[[[0.0, torch.inf]]]]), "activations hold nan or infinity"),
     ],
