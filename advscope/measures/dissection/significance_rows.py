@@ -99,8 +99,15 @@ def _rows(
     """Return the rows of a layer and choice of units, not yet corrected."""
     if not units.interpretability.shape == units.sensitivity.shape == units.areas.shape == units.regular.shape:
         raise ValueError(f"interpretability, sensitivity, areas and regular must be (K,), got {_shapes(units)}")
+    if units.regular.dtype != torch.bool:
+        raise ValueError(
+            f"regular must be bool, got {units.regular.dtype}: give a mask of the units, not their numbers"
+        )
     chosen = units.regular if regular else torch.ones_like(units.regular)
-    scores, sensitivity, areas = units.interpretability[chosen], units.sensitivity[chosen], units.areas[chosen]
+    # Many small steps on a few thousand numbers, which a processor does at once.
+    scores, sensitivity, areas = (
+        values[chosen].cpu() for values in (units.interpretability, units.sensitivity, units.areas)
+    )
     known = int((~(scores.isnan() | sensitivity.isnan())).sum())
     p_values = top_units_p_values(scores, sensitivity, tops, draws, seed)
     analytic = analytic_p_values(scores, sensitivity, tops)

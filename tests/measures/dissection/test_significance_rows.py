@@ -80,3 +80,6 @@ def test_a_wrong_layer_is_named() -> None:
     wrong = layer(0, 20)._replace(areas=torch.zeros(19))
     with pytest.raises(ValueError, match=r"layer 'late': .* must be \(K,\), got .*\(19,\)"):
         significance_rows({"stem": layer(0, 20), "late": wrong}, draws=9)
+    wrong = layer(0, 20)._replace(regular=torch.arange(20))
+    with pytest.raises(ValueError, match=r"layer 'late': regular must be bool, got torch.int64"):
+        significance_rows({"late": wrong}, draws=9)
