@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import Console
 
 from advscope.report import to_csv, to_markdown, to_rich
-from advscope.report.atomic_file import write_atomically
 from advscope.report.comparison import compare_results
 from advscope.report.page import results_to_html
 from advscope.report.run_results import read_all
+from advscope.tables.atomic_file import write_atomically
 
 SUFFIXES = (".html", ".csv", ".md")
 

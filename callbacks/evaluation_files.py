@@ -1,6 +1,7 @@
 """The files of a finished evaluation, from what its processes found."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ from callbacks.gathering import chosen_examples, counts, joined
 from callbacks.monitor import Monitor
 from callbacks.run_record import versions
 from callbacks.wandb_evaluation import TABLE_ROWS, log_evaluation
+
+
+OF_MONITORS = ("significance.csv", "unit_examples.npz", "top_images.npz")
+"""Files that monitors write themselves, beside the folder ``dissection``."""
 
 
 def write_evaluation(
@@ -95,6 +100,11 @@ def write_evaluation(
         write_units(folder / "units.csv", units)
     else:
         (folder / "units.csv").unlink(missing_ok=True)  # of an evaluation that had some
+    for name in OF_MONITORS:  # of an evaluation that had others
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "dissection", ignore_errors=True)
+    for monitor in monitors:
+        monitor.write(folder)
     save_examples(folder / "arrays.npz", arrays)
     write_summary(folder / "summary.json", summary)
     write_paper_tables(read_results(folder.parent.parent, folder.name))

@@ -1,5 +1,6 @@
 """What all monitors share: when they look, and what they hand to the records."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -68,6 +69,9 @@ class Monitor(Callback):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` returned, after the test has started over."""
+
+    def write(self, folder: Path) -> None:
+        """Write files of its own into the results of a test, in the first process alone; none by default."""
 
     def looks(self, trainer: Trainer) -> bool:
         """Whether this evaluation epoch is looked at."""

@@ -26,7 +26,7 @@ from advscope.report.score_figure import score_figure
 from advscope.report.shards import Shards
 from advscope.report.summary import estimate, read_summary, write_summary
 from advscope.report.targets_figure import targets_figure
-from advscope.report.unit_rows import read_units, write_units
+from advscope.tables import read_units, write_units
 
 __all__ = [
     "Comparison",

@@ -10,7 +10,7 @@ from advscope.report.examples import Arrays
 from advscope.report.figure_plan import Evidence, Plan, figure_plan, read_evidence
 from advscope.report.figure_style import FORMATS, save_figure
 from advscope.report.row_values import Columns
-from advscope.report.unit_rows import Units
+from advscope.tables.unit_rows import Units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

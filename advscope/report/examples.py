@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advscope.report.atomic_file import write_atomically
 from advscope.report.summary import REMEDY
+from advscope.tables.atomic_file import write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
 """Arrays by name; see :func:`save_examples`."""

@@ -26,7 +26,7 @@ from advscope.report.score_figure import score_figure
 from advscope.report.summary import read_summary
 from advscope.report.targets_figure import common_picture, targeted_attacks, targets_figure
 from advscope.report.unit_figures import detector_figure, sensitivity_figure
-from advscope.report.unit_rows import Units, read_units
+from advscope.tables.unit_rows import Units, read_units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

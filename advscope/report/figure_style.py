@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from advscope.report.atomic_file import write_atomically
+from advscope.tables.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advscope.report.atomic_file import atomic_text
-from advscope.report.csv_table import number_column, number_field, read_fields
 from advscope.report.summary import REMEDY
+from advscope.tables.atomic_file import atomic_text
+from advscope.tables.csv_table import number_column, number_field, read_fields
 
 INTEGERS = ("label", "prediction", "target", "adversarial_prediction")
 FLAGS = ("eligible", "attacked")

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from advscope.intervals import Estimate, mean
-from advscope.report.atomic_file import write_atomically
 from advscope.report.published_figures import CORRELATIONS, METHOD_OF, METHODS, NETWORKS, SCORES, SIZES, Pair
 from advscope.report.run_results import RunResults
+from advscope.tables.atomic_file import write_atomically
 
 _EFFECTS = {"suppression": "d0", "promotion": "dt", "score": "s"}
 _PAIRS = {"clean": "(x0, t0)", "adversarial": "(x', t)"}

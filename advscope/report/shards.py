@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from advscope.report.atomic_file import write_atomically
+from advscope.tables.atomic_file import write_atomically
 
 ASIDE = "shards_set_aside"
 """Folder to which the shards of another evaluation of the same name go."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from advscope.intervals import Estimate
-from advscope.report.atomic_file import write_atomically
+from advscope.tables.atomic_file import write_atomically
 
 FORMAT = 1
 """Number of the layout of ``summary.json``; a reader refuses any other."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style, write_heading
-from advscope.report.unit_rows import Units
+from advscope.tables.unit_rows import Units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

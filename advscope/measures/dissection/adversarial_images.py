@@ -8,10 +8,13 @@ from torch import Tensor, nn
 
 from advscope.batch import Batch
 from advscope.measures.dissection.settings import DissectionSettings
-from advscope.processes import highest, summed
+from advscope.processes import gathered, highest, summed
 
 AttackCall = Callable[..., Tensor]
 """``attack(network, images, labels, indices=indices)`` returns adversarial images; with ``targets`` towards them."""
+
+FIRST = 16
+"""Number of attacked images whose places are kept, to be shown."""
 
 FATES = ("attacked", "failed", "ineligible", "not_chosen")
 """What becomes of an image: the attack succeeds, or does not; its clean prediction is not its label; or only images of
@@ -46,6 +49,7 @@ class AdversarialImages:
     Attributes:
         given: Whether there are adversarial images, in any process after :meth:`exchange`.
         counts: Number of images by fate, int64 ``(4,)``.
+        first: Places in the data set of the first attacked images.
     """
 
     def __init__(self, network: nn.Module, attack: AttackCall | None, settings: DissectionSettings) -> None:
@@ -54,6 +58,7 @@ class AdversarialImages:
         self.given = attack is not None
         self.carried: bool | None = None
         self.counts = torch.zeros(len(FATES), dtype=torch.int64)
+        self.first: list[int] = []
 
     def check(self, batch: Batch) -> None:
         """Refuse a batch whose adversarial images contradict the attack, other batches, or their own shape.
@@ -108,15 +113,17 @@ class AdversarialImages:
             made = images[rows]
         return Adversarials(rows, made, labels[rows], eligible[rows])
 
-    def succeeded(self, adversarials: Adversarials, prediction: Tensor) -> Tensor:
+    def succeeded(self, adversarials: Adversarials, prediction: Tensor, indices: Tensor) -> Tensor:
         """Return on which images the attack succeeded, bool ``(n,)``; and count what became of all.
 
         Args:
             adversarials: The adversarial images.
             prediction: The network's prediction of them, ``(n,)``.
+            indices: Their places in the data set, ``(n,)``.
         """
         reached = prediction != adversarials.labels if self.target is None else prediction == self.target
         attacked = adversarials.eligible & reached
+        self.first = sorted({*self.first, *indices[attacked].tolist()})[:FIRST]
         self._add("attacked", attacked)
         self._add("failed", adversarials.eligible & ~reached)
         self._add("ineligible", ~adversarials.eligible)
@@ -125,6 +132,10 @@ class AdversarialImages:
     def fates(self, device: torch.device) -> dict[str, int]:
         """Return the number of images of all processes by fate; none where there are no adversarial images."""
         return dict(zip(FATES, summed(self.counts.to(device)).tolist(), strict=True))
+
+    def firsts(self) -> tuple[int, ...]:
+        """Return the places of the first attacked images of all processes."""
+        return tuple(sorted({place for part in gathered(self.first) for place in part})[:FIRST])
 
     def _add(self, fate: str, images: Tensor) -> None:
         self.counts[FATES.index(fate)] += int(images.sum())

@@ -122,4 +122,6 @@ def dissect(
         tally = TallyPass(network, tallies, table, adversarial, references, passes.size, settings)
         for batch in batches:
             tally.count(batch)
-        return Dissection(tally.result(), concepts, settings, passes.size, passes.unlabelled)
+        return Dissection(
+            tally.result(), concepts, settings, passes.size, passes.unlabelled, adversarial.firsts()
+        )

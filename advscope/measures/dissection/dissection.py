@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from advscope.concepts import Concept
 from advscope.intervals import Estimate
 from advscope.measures.dissection.dissected_layer import DissectedLayer
+from advscope.measures.dissection.dissection_files import save_dissection
 from advscope.measures.dissection.rank_correlation import spearman_estimate
 from advscope.measures.dissection.settings import DissectionSettings
 from advscope.measures.dissection.significance_rows import LayerUnits, significance_rows
@@ -27,6 +29,7 @@ class Dissection(Mapping[str, DissectedLayer]):
         settings: How it was done.
         mask_size: Height and width at which masks and annotations were compared, in pixels.
         unlabelled: Number of images without any label.
+        attacked: Places in the data set of the first attacked images, at most 16, to be shown.
 
     Attributes:
         significance: One mapping for each layer, N and choice of units
@@ -40,11 +43,13 @@ class Dissection(Mapping[str, DissectedLayer]):
         settings: DissectionSettings,
         mask_size: tuple[int, int],
         unlabelled: int,
+        attacked: tuple[int, ...] = (),
     ) -> None:
         self.concepts = tuple(concepts)
         self.settings = settings
         self.mask_size = mask_size
         self.unlabelled = unlabelled
+        self.attacked = attacked
         units = {name: _units(layer) for name, layer in layers.items()}
         self.significance = significance_rows(units, draws=settings.draws)
         self._layers = {
@@ -103,6 +108,19 @@ class Dissection(Mapping[str, DissectedLayer]):
         import pandas
 
         return pandas.DataFrame(self.significance)
+
+    def save(self, folder: str | Path) -> None:
+        """Write all of it into a folder: CSV tables, NetDissect's own, and every tensor.
+
+        What the files are: :func:`~advscope.measures.dissection.dissection_files.save_dissection`.
+
+        Args:
+            folder: Where; must not exist, be empty, or hold an earlier dissection, which is replaced.
+
+        Raises:
+            FileExistsError: If the folder holds something else.
+        """
+        save_dissection(self, folder)
 
 
 def _units(layer: DissectedLayer) -> LayerUnits:

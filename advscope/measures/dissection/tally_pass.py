@@ -69,7 +69,7 @@ class TallyPass:
             paired = made.rows
             if len(paired):
                 moved, moved_prediction = layer_outputs(self.network, made.images, list(self.layers))
-                attacked = self.adversarial.succeeded(made, moved_prediction)
+                attacked = self.adversarial.succeeded(made, moved_prediction, indices[paired])
         alone = torch.ones(len(images), dtype=torch.bool, device=self.device)
         alone[paired] = False
         for name in self.layers:

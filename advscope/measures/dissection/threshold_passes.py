@@ -11,7 +11,7 @@ from advscope.measures.dissection.concept_table import ConceptTable, labels_of
 from advscope.measures.dissection.layer_outputs import layer_outputs, parts
 from advscope.measures.dissection.order_statistics import TopQuantile
 from advscope.measures.dissection.settings import DissectionSettings
-from advscope.measures.dissection.top_images import TopImages
+from advscope.measures.dissection.top_activations import TopActivations
 from advscope.processes import highest, summed
 
 
@@ -22,7 +22,7 @@ class LayerThresholds(NamedTuple):
     """T_k, float32 ``(K,)``."""
     maxima: Tensor
     """The largest activation of each unit, float32 ``(K,)``."""
-    top_images: TopImages
+    top_images: TopActivations
     """The images on which each unit is most active."""
 
 
@@ -58,7 +58,7 @@ class ThresholdPasses:
         self.all_names = list(names)
         self.names = list(names)
         self.quantiles: dict[str, TopQuantile] = {}
-        self.top_images: dict[str, TopImages] = {}
+        self.top_images: dict[str, TopActivations] = {}
         self.annotated: tuple[int, int] | None = None
         self.images = 0
         self.unlabelled = 0
@@ -109,7 +109,7 @@ class ThresholdPasses:
 
     def _add_layer(self, name: str, units: int) -> None:
         self.quantiles[name] = TopQuantile(units, self.settings.quantile, self.device)
-        self.top_images[name] = TopImages(units, self.settings.top_images, self.device)
+        self.top_images[name] = TopActivations(units, self.settings.top_images, self.device)
 
     def locate(self) -> None:
         """End the first pass; a process without images learns from the others what they found.

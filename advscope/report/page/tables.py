@@ -11,7 +11,7 @@ from advscope.report.comparison_tables import chance_levels, label_in_section, l
 from advscope.report.page.run_style import run_style
 from advscope.report.page.unit_plots import layers_of
 from advscope.report.run_results import RunResults
-from advscope.report.unit_rows import Units
+from advscope.tables.unit_rows import Units
 
 UNSET = "\N{EN DASH}"
 """Stands where there is nothing."""

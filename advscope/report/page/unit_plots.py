@@ -9,7 +9,7 @@ from advscope.report.comparison_tables import show_number
 from advscope.report.page.plot import Plot, by_category, layout, number, plot_text
 from advscope.report.page.run_style import run_style
 from advscope.report.run_results import RunResults
-from advscope.report.unit_rows import Units, read_units
+from advscope.tables.unit_rows import Units, read_units
 
 EVERY_LAYER = ""
 """Stands for all layers together in :func:`detector_plots`."""

@@ -9,7 +9,7 @@ import pytest
 from advscope.report import write_units
 from advscope.report.page.unit_plots import EVERY_LAYER, detector_plots, first_shown, layers_of, unit_plot, units_of
 from advscope.report.run_results import RunResults, read_all
-from advscope.report.unit_rows import KINDS
+from advscope.tables.unit_rows import KINDS
 
 
 def make_units(seed: int, layers: tuple[str, ...] = ("stem", "conv2")) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from advscope.measures.dissection.top_images import TopImages
+from advscope.measures.dissection.top_activations import TopActivations
 
 
 def test_are_those_of_a_sort_in_any_order() -> None:
@@ -13,7 +13,7 @@ def test_are_those_of_a_sort_in_any_order() -> None:
         sorted(range(50), key=lambda image: (-float(maxima[image, unit]), int(indices[image])))[:4] for unit in range(6)
     ]
     for order, size in ((torch.arange(50), 50), (torch.randperm(50, generator=generator), 7)):
-        top = TopImages(6, 4)
+        top = TopActivations(6, 4)
         for rows in order.split(size):
             top.count(maxima[rows], indices[rows])
         top.add_up()
@@ -22,7 +22,7 @@ def test_are_those_of_a_sort_in_any_order() -> None:
 
 
 def test_fewer_images_than_asked_for_leave_places_empty() -> None:
-    top = TopImages(2, 3)
+    top = TopActivations(2, 3)
     top.count(torch.tensor([[1.0, -5.0]]), torch.tensor([7]))
     assert top.indices.tolist() == [[7, -1, -1]] * 2
     assert top.values[1].tolist() == [-5, -torch.inf, -torch.inf]

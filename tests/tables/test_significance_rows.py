@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from advscope.measures.dissection.significance_rows import LayerUnits, SignificanceRow, significance_rows
-from advscope.report.significance_rows import COLUMNS, read_significances, write_significances
+from advscope.tables.significance_rows import COLUMNS, read_significances, write_significances
 
 
 def row(layer: str, top: int, **changes: Any) -> dict[str, Any]:

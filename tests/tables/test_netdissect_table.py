@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from advscope.report.netdissect_table import read_netdissect_table, write_netdissect_table
+from advscope.tables.netdissect_table import read_netdissect_table, write_netdissect_table
 
 GOLDEN = "data/broden/netdissect_results/caffe_reference_imagenet.csv"
 ORDER = ("object", "color", "material", "scene", "texture", "part")

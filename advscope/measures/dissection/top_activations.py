@@ -6,7 +6,7 @@ from torch import Tensor
 from advscope.processes import stacked
 
 
-class TopImages:
+class TopActivations:
     """For each unit the images with its highest activations; of equal ones the first in the data set.
 
     Args:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advscope.report.atomic_file import write_atomically
-from advscope.report.csv_table import number_column, read_fields
+from advscope.tables.atomic_file import write_atomically
+from advscope.tables.csv_table import number_column, read_fields
 
 UNIT = ("unit", "category", "label", "score")
 """First columns: the unit, from 1, its best concept's category and name, and IoU with it."""

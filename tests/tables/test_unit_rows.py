@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from advscope.report import read_units, write_units
-from advscope.report.unit_rows import COLUMNS
+from advscope.tables.unit_rows import COLUMNS
 
 
 def unit(layer: str, number: int, **changes: Any) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advscope.report.atomic_file import write_atomically
-from advscope.report.csv_table import number_column, number_field, read_fields
-from advscope.report.unit_rows import REMEDY
+from advscope.tables.atomic_file import write_atomically
+from advscope.tables.csv_table import number_column, number_field, read_fields
+from advscope.tables.unit_rows import REMEDY
 
 METHODS = ("", "exact", "normal")
 """How ``p_approximate`` was found; nothing where it is undefined."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advscope.report.atomic_file import write_atomically
-from advscope.report.csv_table import number_column, number_field, read_fields
+from advscope.tables.atomic_file import write_atomically
+from advscope.tables.csv_table import number_column, number_field, read_fields
 
 KINDS = ("regular", "zero", "maximum")
 """What a unit's threshold is: a value in between, 0, or the largest activation itself."""
@@ -19,10 +19,11 @@ KINDS = ("regular", "zero", "maximum")
 Units = Mapping[str, NDArray[Any]]
 """One run's units by column, as :func:`read_units` returns them."""
 
-TEXTS = ("layer", "kind", "concept", "category")
+TEXTS = ("layer", "kind", "concept", "category", "adversarial_concept", "adversarial_category")
 COLUMNS = (
     "layer", "unit", "threshold", "maximum", "kind", "concept", "category", "iou", "iou_low", "iou_high", "detector",
-    "interpretability", "sensitivity", "sensitivity_low", "sensitivity_high", "sensitivity_all",
+    "interpretability", "sensitivity", "sensitivity_low", "sensitivity_high", "sensitivity_all", "area",
+    "adversarial_concept", "adversarial_category", "adversarial_iou",
 )  # fmt: skip
 """Columns of every file, in this order."""
 
@@ -34,9 +35,9 @@ def write_units(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
     Args:
         path: File to write; an old one is replaced in one step.
-        rows: Mappings with the keys of :data:`COLUMNS`: ``layer``, ``concept`` and ``category`` are names (the latter
-            two empty where a unit has no concept), ``unit`` counts from 0, ``kind`` is one of :data:`KINDS`,
-            ``detector`` says whether the unit detects its concept; the rest are numbers, and an empty field is written
+        rows: Mappings with the keys of :data:`COLUMNS`: ``layer``, ``concept``, ``category`` and those of adversarial
+            images are names (the latter four empty where a unit has no concept), ``unit`` counts from 0, ``kind`` is
+            one of :data:`KINDS`, ``detector`` says whether the unit detects its concept; the rest are numbers, and an empty field is written
             for None or nan.
 
     Raises:
@@ -72,8 +73,8 @@ def read_units(path: str | Path) -> dict[str, NDArray[Any]]:
         path: A file that :func:`write_units` wrote.
 
     Returns:
-        For each of :data:`COLUMNS` an array with one entry per unit: strings for ``layer``, ``kind``, ``concept`` and
-        ``category``, int64 for ``unit``, bool for ``detector``, float64 for the rest, nan where the field is empty.
+        For each of :data:`COLUMNS` an array with one entry per unit: strings for :data:`TEXTS`, int64 for
+        ``unit``, bool for ``detector``, float64 for the rest, nan where the field is empty.
 
     Raises:
         FileNotFoundError: If there is no such file.
