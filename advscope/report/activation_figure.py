@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from advscope.report.examples import Arrays
 from advscope.report.figure_style import WIDTH, class_name, style, write_block_heading, write_heading
@@ -68,9 +67,10 @@ def activation_figure(
 ) -> "Figure":
     """Draw the mean activation over channels of the first layers, clean above adversarial.
 
-    Each image is a block; in it each run has two rows, the clean and the adversarial image with their activations,
-    seven layers beside each other. A layer has one scale for both of a run, from the least to the greatest of their
-    values (of the middle 99% where a few values lie far out), so that a change shows; layers and runs have their own.
+    Each run has two rows for an image, the clean and the adversarial one with their activations, seven layers beside
+    each other; runs with the same layers stand below each other. A layer has one scale for both of a run, from the
+    least to the greatest of their values (of the middle 99% where a few values lie far out), so that a change shows;
+    layers and runs have their own.
 
     Args:
         runs: For each run's name its arrays.
@@ -99,59 +99,72 @@ def activation_figure(
     indices = shared_indices([part.arrays for part in runs.values()], attack)[:examples]
     if not indices:
         raise ValueError(f"{', '.join(runs)} kept no image of {attack} in common; raise the number of examples")
-    rows = 3 if difference else 2
-    heights = [
-        0.42 + -(-len(names[run]) // COLUMNS) * (0.42 + rows * WIDTH / (COLUMNS + 1.1)) for run in runs
-    ] * len(indices)  # fmt: skip
+    kinds = 3 if difference else 2
+    blocks = [
+        (index, group, layers_here)
+        for index in indices
+        for group in _alike(names)
+        for layers_here in (
+            names[group[0]][start : start + COLUMNS] for start in range(0, len(names[group[0]]), COLUMNS)
+        )
+    ]
+    heights = [0.75 + kinds * len(group) * WIDTH / (COLUMNS + 1.4) for _, group, _ in blocks]
     with style():
-        figure = Figure(figsize=(WIDTH, 0.6 + sum(heights)), layout="constrained")
-        title = "mean activation over channels, each layer clean and adversarial at one scale"
-        write_heading(figure, f"{attack}: {title}")
-        blocks = iter(figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
-        for index in indices:
-            for run, part in runs.items():
-                _draw_run(next(blocks), run, part.arrays, (attack, index), names[run], class_names, rows)
+        figure = Figure(figsize=(WIDTH, 0.4 + sum(heights)), layout="constrained")
+        write_heading(figure, f"{attack}: mean activation over channels, clean and adversarial at one scale")
+        drawn = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for block, (index, group, layers_here) in zip(drawn, blocks, strict=True):
+            arrays = [runs[run].arrays for run in group]
+            classes = [
+                class_name(each[f"{attack}/{kind}"][_place(each, attack, index)], class_names)
+                for kind, each in (("labels", arrays[0]), *(("targets", each) for each in arrays))
+            ]
+            targets = " / ".join(dict.fromkeys(classes[1:]))
+            write_block_heading(block, f"image {index}:  {classes[0]} \N{RIGHTWARDS ARROW} {targets}")
+            axes = block.subplots(kinds * len(group), COLUMNS + 1, squeeze=False)
+            for place, run in enumerate(group):
+                name = f"{run}\n" if len(runs) > 1 else ""
+                _draw_run(axes[kinds * place : kinds * (place + 1)], arrays[place], (attack, index), layers_here, name)
+            for column, layer in enumerate(layers_here, start=1):
+                axes[0, column].set_title(_broken(layer), fontsize=8)
     return figure
 
 
-def _draw_run(
-    block: Any,
-    run: str,
-    arrays: Arrays,
-    which: tuple[str, int],
-    layers: Sequence[str],
-    class_names: Sequence[str] | None,
-    rows: int,
-) -> None:
-    """Draw one run's rows of one image."""
+def _alike(names: Mapping[str, list[str]]) -> list[list[str]]:
+    """Return the runs, those with the same layers together: their rows stand below each other."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for run, layers in names.items():
+        groups.setdefault(tuple(layers), []).append(run)
+    return list(groups.values())
+
+
+def _place(arrays: Arrays, attack: str, index: int) -> int:
+    """Return the place of an image among a run's examples."""
+    return int(np.flatnonzero(arrays[f"{attack}/indices"] == index)[0])
+
+
+def _draw_run(axes: Any, arrays: Arrays, which: tuple[str, int], layers: Sequence[str], name: str) -> None:
+    """Draw one run's rows of one image: two, or three with the difference."""
     attack, index = which
-    position = arrays[f"{attack}/indices"].tolist().index(index)
-    label, target = (class_name(arrays[f"{attack}/{name}"][position], class_names) for name in ("labels", "targets"))
-    write_block_heading(block, f"{run}, image {index}:  {label} \N{RIGHTWARDS ARROW} {target}")
-    lines = -(-len(layers) // COLUMNS)
-    axes = block.subplots(rows * lines, COLUMNS + 1, squeeze=False)
-    for line in range(lines):
-        here = axes[rows * line : rows * (line + 1)]
-        for row in here:
-            for axis in row:
-                draw_nothing(axis)
-        for place, name in enumerate(("images", "adversarials")):
-            image = arrays[f"{attack}/{name}"][position]
-            here[place][0].set_axis_on()
-            if image.shape[0] in (1, 3):
-                draw_image(here[place][0], image, "")
-            here[place][0].set_ylabel(("clean", "adversarial")[place], fontsize=8)
-        for column, layer in enumerate(layers[COLUMNS * line : COLUMNS * (line + 1)], start=1):
-            fields = [arrays[f"{attack}/activations/{kind}/{layer}"][position] for kind in ("clean", "adversarial")]
-            limits = common_limits(fields)
-            changes: list[tuple[NDArray[Any], tuple[float, float]]] = [(field, limits) for field in fields]
-            if rows == 3:
-                change = np.abs(fields[1].astype(np.float64) - fields[0])
-                changes.append((change, (0.0, float(np.nanmax(change, initial=0)))))
-            for row, (field, span) in zip(here, changes, strict=True):
-                row[column].set_axis_on()
-                draw_map(row[column], field, span, "", smooth=False)
-            here[0][column].set_title(_broken(layer), fontsize=8)
+    position = _place(arrays, attack, index)
+    for axis in axes.flatten():
+        draw_nothing(axis)
+    for row, kind in zip(axes, ("images", "adversarials", ""), strict=False):
+        row[0].set_axis_on()
+        row[0].set(xticks=[], yticks=[])
+        row[0].spines[:].set_visible(False)
+        if kind and arrays[f"{attack}/{kind}"].shape[1] in (1, 3):
+            draw_image(row[0], arrays[f"{attack}/{kind}"][position], "")
+        said = {"images": "clean", "adversarials": "adversarial", "": "difference"}[kind]
+        row[0].set_ylabel(f"{name}{said}", fontsize=8)
+    for column, layer in enumerate(layers, start=1):
+        fields = [arrays[f"{attack}/activations/{kind}/{layer}"][position] for kind in ("clean", "adversarial")]
+        scales = [common_limits(fields)] * 2
+        fields.append(np.abs(fields[1].astype(np.float64) - fields[0]))
+        scales.append((0.0, float(np.nanmax(fields[2], initial=0))))
+        for row, field, scale in zip(axes, fields, scales, strict=False):
+            row[column].set_axis_on()
+            draw_map(row[column], field, scale, "", smooth=False)
 
 
 def _broken(layer: str) -> str:

@@ -41,7 +41,7 @@ def show_share(mask: NDArray[Any]) -> str:
         ('33.3%', '0%', '<0.1%')
     """
     share = 100 * float(np.asarray(mask, dtype=bool).mean())
-    return "0%" if share == 0 else "<0.1%" if share < 0.1 else f"{share:.3g}%"
+    return "0%" if share == 0 else "<0.1%" if share < 0.1 else f"{share:.1f}%"
 
 
 def draw_segmented(axis: Any, image: NDArray[Any], mask: NDArray[Any], title: str) -> None:

@@ -74,7 +74,7 @@ def masking_figure(tables: Mapping[str, Table], title: str = "") -> "Figure":
         for (run, layer, attack), pair in zip(rows, axes, strict=True):
             name = f"{run}, {layer}" if len(tables) > 1 else layer
             for axis, kind in zip(pair, ("clean", "robust"), strict=True):
-                axis.set_title(f"{name}: {'clean' if kind == 'clean' else attack}")
+                axis.set_title(f"{name}: {'clean' if kind == 'clean' else f'robust under {attack}'}")
                 _draw_panel(axis, tables[run], layer, attack, kind)
             pair[0].set_ylabel("accuracy")
         for axis in axes[-1]:
@@ -103,4 +103,6 @@ def _draw_panel(axis: Any, table: Table, layer: str, attack: str, kind: str) -> 
                 linestyle=LINE_STYLES[position], linewidth=1.4, label=name if draw == 0 else None,
             )  # fmt: skip
     axis.grid(axis="y")
-    axis.set_xlim(left=0)
+    # Marks at 0 are drawn whole.
+    largest = int(table["masked"].max())
+    axis.set_xlim(-0.02 * largest, 1.02 * largest)

@@ -19,7 +19,7 @@ LEVEL = 0.05
 TESTS = {"p": "p_corrected", "p_matched": "p_matched_corrected"}
 """The columns of p-values, each with that of its corrected ones."""
 
-_TEST_NAMES = {"p": "against random units", "p_matched": "against random units of equal mask area"}
+_TEST_NAMES = {"p": "beside random units", "p_matched": "beside area-matched units"}
 _UNIT_NAMES = {0: "all units", 1: "regular units"}
 
 
@@ -54,9 +54,9 @@ def layer_values(
 def significance_figure(tables: Mapping[str, Table], title: str = "") -> "Figure":
     """Draw the p-values of the top N sensitive units by layer, one line per N.
 
-    The left panels compare with random units, the right ones with random units whose masks are as large; above stand
-    all units, below regular ones alone. A filled mark stays below 0.05 when corrected over all layers and N, a hollow
-    one does not. The dotted line is 0.05.
+    The left panels compare with random units, the right ones with random units matched for the area of their masks;
+    above stand all units, below regular ones alone. A filled mark stays below 0.05 when corrected over all layers and
+    N, a hollow one does not. The dotted line is 0.05.
 
     Args:
         tables: For each run's name its table, as :func:`~advscope.report.dissection_tables.read_significance` returns
@@ -104,7 +104,11 @@ def significance_figure(tables: Mapping[str, Table], title: str = "") -> "Figure
             Line2D([], [], color=_colour(position), marker=_marker(position), label=f"N = {top}", markersize=5)
             for position, top in enumerate(tops)
         ]
-        for fill, said in (("#333333", "corrected p < 0.05"), ("white", "not significant when corrected")):
+        handles.append(Line2D([], [], color="#555555", linestyle=":", label=f"p = {LEVEL}"))
+        for fill, said in (
+            ("#333333", "corrected p < 0.05"),
+            ("white", "corrected p \N{GREATER-THAN OR EQUAL TO} 0.05"),
+        ):
             handles.append(Line2D([], [], color="#333333", linestyle="", marker="o", markerfacecolor=fill, label=said))
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
     return figure
@@ -118,10 +122,12 @@ def _draw_panel(axis: Any, table: Table, layers: list[str], tops: list[int], whi
         values, holds = layer_values(table, layers, top, regular, test)
         drawn = np.where(values <= 0, floor, values)
         colour, marker = _colour(position), _marker(position)
-        axis.plot(drawn, color=colour, linewidth=0.9, alpha=0.7, label=f"N = {top}")
+        # Beside each other: with many draws the lowest p of several N is the same.
+        places = np.arange(len(layers)) + 0.09 * (position - (len(tops) - 1) / 2)
+        axis.plot(places, drawn, color=colour, linewidth=0.9, alpha=0.7, label=f"N = {top}")
         for fill, chosen in ((colour, holds), ("white", ~holds)):
             points = np.where(chosen, drawn, np.nan)
-            axis.plot(points, color=colour, linestyle="", marker=marker, markersize=5, markerfacecolor=fill)
+            axis.plot(places, points, color=colour, linestyle="", marker=marker, markersize=5, markerfacecolor=fill)
     axis.set_yscale("log")
     axis.set_ylim(floor * 0.7, 1.5)
     axis.set_xlim(-0.5, len(layers) - 0.5)
@@ -131,7 +137,7 @@ def _draw_panel(axis: Any, table: Table, layers: list[str], tops: list[int], whi
 def _left_out(table: Table, regular: int, test: str) -> str:
     """Say how many p-values are undefined."""
     missing = int(np.isnan(table[test][table["regular"] == regular]).sum())
-    return f"; {missing} undefined" if missing else ""
+    return f"\n{missing} undefined" if missing else ""
 
 
 def _floor(tables: Mapping[str, Table]) -> float:

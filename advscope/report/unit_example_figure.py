@@ -1,7 +1,10 @@
 """Where units respond in clean and in adversarial images."""
 
 import textwrap
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from advscope.report.figure_style import PROMOTION, SUPPRESSION, WIDTH, style, write_block_heading, write_heading
 from advscope.report.image_panel import draw_image, draw_nothing
@@ -49,16 +52,20 @@ def unit_example_figure(found: UnitExamples, title: str = "", examples: int = 4)
 
     check_pairs(found)
     total = len(found.images)
-    chunks = [range(start, min(start + UNITS, len(found.units))) for start in range(0, len(found.units), UNITS)]
+    lines = -(-len(found.units) // UNITS)
+    chunks = [range(*ends) for ends in pairwise(np.linspace(0, len(found.units), lines + 1).astype(int).tolist())]
+    columns = 1 + max(3, *map(len, chunks), 0)
+    names = max(unit_name(found, place).count("\n") for place in range(len(found.units))) + 2
     count = max(1, min(examples, total, _BLOCKS // len(chunks)))
     with style():
-        figure = Figure(figsize=(WIDTH, 0.5 + 3.4 * count * len(chunks)), layout="constrained")
+        height = 0.75 + 0.14 * names + 2 * WIDTH / columns
+        figure = Figure(figsize=(WIDTH, 0.4 + height * count * len(chunks)), layout="constrained")
         of = f" ({count} of {total} image pairs)" if count < total else ""
         write_heading(figure, f"{title or 'Where units respond, clean and adversarial'}{of}")
         blocks = figure.subfigures(count * len(chunks), 1, squeeze=False)[:, 0]
         places = [(pair, chunk) for pair in range(count) for chunk in chunks]
         for block, (pair, chunk) in zip(blocks, places, strict=True):
-            _draw_block(block, found, pair, chunk)
+            _draw_block(block, found, pair, chunk, (columns, names))
     return figure
 
 
@@ -94,21 +101,21 @@ def _narrow(text: str) -> str:
     return "\n".join(lines if len(lines) < 3 else [lines[0], lines[1][: _LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"])
 
 
-def _draw_block(block: Any, found: UnitExamples, pair: int, chunk: range) -> None:
+def _draw_block(block: Any, found: UnitExamples, pair: int, chunk: range, sizes: tuple[int, int]) -> None:
     """Draw some units of one pair."""
     write_block_heading(block, pair_heading(found, pair))
-    axes = block.subplots(2, UNITS + 1, squeeze=False)
+    columns, lines = sizes
+    axes = block.subplots(2, columns, squeeze=False)
     draw_image(axes[0, 0], found.images[pair], "x")
     draw_image(axes[1, 0], found.adversarials[pair], "x'")
     for column, place in enumerate(chunk, start=1):
         mark, colour = ROLE_MARKS[str(found.roles[place])]
-        lines = unit_name(found, place).split("\n")
-        # All columns have as many lines, so that the pictures stand in one row.
-        name = "\n".join([*lines, *[""] * (4 - len(lines))])
+        # All columns have as many lines, so that the names begin at one height.
+        name = "\n".join([*(text := [*unit_name(found, place).split("\n"), mark]), *[""] * (lines - len(text))])
         draw_segmented(axes[0, column], found.images[pair], found.masks[pair, place], "")
         axes[0, column].set_title(show_share(found.masks[pair, place]))
         axes[0, column].text(
-            0.5, 1.2, f"{name}\n{mark}", transform=axes[0, column].transAxes, ha="center", va="bottom", fontsize=8,
+            0.5, 1.2, name, transform=axes[0, column].transAxes, ha="center", va="baseline", fontsize=8,
             color=colour, linespacing=1.15,
         )  # fmt: skip
         share = show_share(found.adversarial_masks[pair, place])
