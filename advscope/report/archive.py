@@ -56,7 +56,7 @@ def check_dimensions(
     Args:
         arrays: Arrays by name.
         needed: For each array that must be there the names of its dimensions, as ``"N C H W"``; dimensions of one
-            name have one size.
+            name have one size, and a number is one.
         path: The file, for the errors.
         remedy: What the reader can do, for the errors.
         optional: The same of arrays that may be there.
@@ -73,7 +73,8 @@ def check_dimensions(
     missing = [name for name in needed if name not in arrays]
     if missing:
         raise ValueError(f"{path} has no {', '.join(missing)}; {remedy}")
-    sizes: dict[str, int] = {}
+    sizes = {name: int(name) for each in (needed, optional or {}) for text in each.values() for name in text.split()
+             if name.isdigit()}  # fmt: skip
     for name, dimensions in (dict(needed) | dict(optional or {})).items():
         if name not in arrays:
             continue

@@ -40,7 +40,7 @@ def make_significance(seed: int, layers: tuple[str, ...] = LAYERS, images: int =
     for regular in (0, 1):
         for place, layer in enumerate(layers):
             for top in TOPS:
-                p = float(min(1, random.uniform(0.2, 1.5) * 10 ** -(1 + place * top / 20)))
+                p = float(np.clip(random.uniform(0.2, 1.5) * 10 ** -(1 + place * top / 20), 1e-4, 1))
                 matched = "" if regular and place == 0 else min(1.0, 3 * p)
                 rows.append({
                     "layer": layer, "top": top, "units": 64, "regular": regular, "images": images, "p": p,
