@@ -86,7 +86,7 @@ def figure_plan(evidence: Evidence, examples: int = 4) -> Plan:
 
     Args:
         evidence: What the evaluation left behind.
-        examples: Images in figures of examples, at most.
+        examples: Images in figures of examples, at most; of activations half as many.
 
     Returns:
         ``accuracy``, ``bias``, those of :func:`~advscope.report.unit_plan.unit_plan`, ``is``, ``is_quantiles``,
@@ -166,7 +166,8 @@ def _attack_plan(evidence: Evidence, attack: str, pictures: bool, examples: int)
         plan[f"{attack}_correlation"] = partial(correlation_figure, arrays, attack, evidence.columns, names, examples)
     if activation_layers(arrays, attack):
         run = {evidence.name: ActivationRun(arrays, layer_order(evidence))}
-        plan[f"{attack}_activation_panels"] = partial(activation_figure, run, attack, names, examples)
+        # Twenty layers of an image take as much room as two or three other examples.
+        plan[f"{attack}_activation_panels"] = partial(activation_figure, run, attack, names, max(1, examples // 2))
     return plan
 
 

@@ -110,14 +110,17 @@ def _draw_block(block: Any, found: UnitExamples, pair: int, chunk: range, sizes:
     draw_image(axes[1, 0], found.adversarials[pair], "x'")
     for column, place in enumerate(chunk, start=1):
         mark, colour = ROLE_MARKS[str(found.roles[place])]
+        text = unit_name(found, place)
         # All columns have as many lines, so that the names begin at one height.
-        name = "\n".join([*(text := [*unit_name(found, place).split("\n"), mark]), *[""] * (lines - len(text))])
+        text += "\n" * (lines - 2 - text.count("\n"))
         draw_segmented(axes[0, column], found.images[pair], found.masks[pair, place], "")
         axes[0, column].set_title(show_share(found.masks[pair, place]))
-        axes[0, column].text(
-            0.5, 1.2, name, transform=axes[0, column].transAxes, ha="center", va="baseline", fontsize=8,
-            color=colour, linespacing=1.15,
-        )  # fmt: skip
+        # Points above the picture: below them stands the share.
+        for said, height in ((mark, 18), (text, 29)):
+            axes[0, column].annotate(
+                said, (0.5, 1), xytext=(0, height), xycoords="axes fraction", textcoords="offset points", ha="center",
+                va="baseline", fontsize=8, color=colour, linespacing=1.15,
+            )  # fmt: skip
         share = show_share(found.adversarial_masks[pair, place])
         draw_segmented(axes[1, column], found.adversarials[pair], found.adversarial_masks[pair, place], share)
     for row in axes:
