@@ -12,6 +12,8 @@ from advscope.report.unit_explanation_figure import strongest_unit, unit_explana
 
 def test_the_strongest_unit_changes_most_in_its_roles_direction(dissected: ModuleType) -> None:
     found = dissected.make_examples()
+    # A second one, whose mask stays as it is.
+    found = found._replace(roles=np.array(["suppressed", *found.roles[1:]]))
     for pair in range(2):
         grown = [
             (int(found.adversarial_masks[pair, place].sum()) - int(found.masks[pair, place].sum()), place)
