@@ -1,6 +1,7 @@
 """What an evaluation leaves behind: its figures and rows as files, its plots, and the comparison of runs."""
 
 from advscope.report.accuracy_figure import accuracy_figure
+from advscope.report.activation_figure import ActivationRun, activation_figure
 from advscope.report.bias_figure import bias_curve, bias_figure
 from advscope.report.cell_figure import cell_figure
 from advscope.report.comparison import Comparison, Line, compare
@@ -15,26 +16,39 @@ from advscope.report.figure_plan import Evidence, figure_plan, read_evidence
 from advscope.report.figure_style import save_figure
 from advscope.report.image_rows import read_columns, read_rows, write_columns, write_rows
 from advscope.report.map_figure import map_figure
+from advscope.report.masking_figure import masking_figure
 from advscope.report.page import to_html
 from advscope.report.paper_tables import paper_tables, write_paper_tables
 from advscope.report.quantile_figure import quantile_figure
 from advscope.report.ratio_figure import ratio_figure
 from advscope.report.refined_figure import refined_figure
 from advscope.report.refined_sizes_figure import refined_sizes_figure
+from advscope.report.run_figures import draw_run_figures, run_plan
 from advscope.report.run_results import RunResults, read_results
 from advscope.report.score_figure import score_figure
 from advscope.report.shards import Shards
+from advscope.report.significance_figure import significance_figure
 from advscope.report.summary import estimate, read_summary, write_summary
 from advscope.report.targets_figure import targets_figure
-from advscope.tables import read_units, write_units
+from advscope.report.top_detector_figure import top_detector_figure
+from advscope.report.top_image_figure import top_image_figure
+from advscope.report.top_images import TopImages, read_top_images, write_top_images
+from advscope.report.unit_example_figure import unit_example_figure
+from advscope.report.unit_examples import UnitExamples, read_unit_examples, write_unit_examples
+from advscope.report.unit_explanation_figure import unit_explanation_figure
+from advscope.tables.unit_rows import read_units, write_units
 
 __all__ = [
+    "ActivationRun",
     "Comparison",
     "Evidence",
     "Line",
     "RunResults",
     "Shards",
+    "TopImages",
+    "UnitExamples",
     "accuracy_figure",
+    "activation_figure",
     "attacks_of",
     "bias_curve",
     "bias_figure",
@@ -44,12 +58,14 @@ __all__ = [
     "correlation_figure",
     "correlations_figure",
     "draw_figures",
+    "draw_run_figures",
     "estimate",
     "evaluation_figures",
     "example_figure",
     "figure_plan",
     "load_examples",
     "map_figure",
+    "masking_figure",
     "paper_tables",
     "quantile_figure",
     "ratio_figure",
@@ -58,21 +74,31 @@ __all__ = [
     "read_results",
     "read_rows",
     "read_summary",
+    "read_top_images",
+    "read_unit_examples",
     "read_units",
     "refined_figure",
     "refined_sizes_figure",
+    "run_plan",
     "save_examples",
     "save_figure",
     "save_figures",
     "score_figure",
+    "significance_figure",
     "targets_figure",
     "to_csv",
     "to_html",
     "to_markdown",
     "to_rich",
+    "top_detector_figure",
+    "top_image_figure",
+    "unit_example_figure",
+    "unit_explanation_figure",
     "write_columns",
     "write_paper_tables",
     "write_rows",
     "write_summary",
+    "write_top_images",
+    "write_unit_examples",
     "write_units",
 ]

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Curve = Mapping[str, Mapping[str, Estimate]]
-"""For each layer, from input to output, the figures ``relative`` and ``raw``."""
+"""For each layer, from input to output, the figures ``relative`` and ``raw``, and where the control ran
+``relative_noise`` and ``raw_noise``: what random noise of the same norm does."""
 
 _PANELS = {
     "relative": "relative bias\n\N{DOUBLE VERTICAL LINE}a(x')\N{MINUS SIGN}a(x)\N{DOUBLE VERTICAL LINE} / "
@@ -21,11 +22,13 @@ _PANELS = {
     "raw": "raw bias\n\N{DOUBLE VERTICAL LINE}a(x')\N{MINUS SIGN}a(x)\N{DOUBLE VERTICAL LINE}",
 }
 
+_NOISE = "_noise"
+
 
 def bias_curve(
     figures: Mapping[str, Mapping[str, Any] | Estimate], attack: str, order: Iterable[str] = (), stage: str = "test"
 ) -> dict[str, dict[str, Estimate]]:
-    """Return the figures ``{stage}/{attack}/bias/{layer}/relative`` and ``raw`` by layer.
+    """Return the figures ``{stage}/{attack}/bias/{layer}/relative`` and ``raw`` by layer, and those of noise.
 
     Args:
         figures: Figures by log key, as in a summary.
@@ -38,7 +41,7 @@ def bias_curve(
     curve: dict[str, dict[str, Estimate]] = {}
     for key, fields in figures.items():
         layer, _, quantity = key.removeprefix(prefix).rpartition("/")
-        if key.startswith(prefix) and quantity in _PANELS:
+        if key.startswith(prefix) and quantity.removesuffix(_NOISE) in _PANELS:
             curve.setdefault(layer, {})[quantity] = estimate(fields)
     names = [name.removeprefix("bias/").rpartition("/")[0] if name.startswith("bias/") else name for name in order]
     return {layer: curve[layer] for layer in dict.fromkeys([*names, *curve]) if layer in curve}
@@ -47,8 +50,11 @@ def bias_curve(
 def bias_figure(curves: Mapping[str, Curve], title: str = "") -> "Figure":
     """Draw the relative and the raw bias by layer, with bands of their 95% intervals.
 
+    Where the control ran, a dashed line without marks in the same colour is the bias of noise of the same norm.
+
     Args:
-        curves: For each line's name (an attack, or a run) its figures, as :func:`bias_curve` returns them.
+        curves: For each line's name (an attack, a run, or an attack of a run) its figures, as :func:`bias_curve`
+            returns them.
         title: What stands before the number of images.
 
     Returns:
@@ -57,8 +63,13 @@ def bias_figure(curves: Mapping[str, Curve], title: str = "") -> "Figure":
 
     Raises:
         ValueError: If no curve has a layer.
+
+    References:
+        Xu et al., *Interpreting Adversarial Examples by Activation Promotion and Suppression*, 2019,
+        https://arxiv.org/abs/1904.02057, Figure A8.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     layers = merged_layers([list(curve) for curve in curves.values()])
     if not layers:
@@ -66,6 +77,7 @@ def bias_figure(curves: Mapping[str, Curve], title: str = "") -> "Figure":
     panels = [
         name for name in _PANELS if any(name in figures for curve in curves.values() for figures in curve.values())
     ]
+    noise = any(name.endswith(_NOISE) for curve in curves.values() for figures in curve.values() for name in figures)
     counts = {figure.n for curve in curves.values() for figures in curve.values() for figure in figures.values()}
     number = f"n = {min(counts)}" if len(counts) == 1 else f"n = {min(counts)} to {max(counts)}"
     with style():
@@ -74,7 +86,15 @@ def bias_figure(curves: Mapping[str, Curve], title: str = "") -> "Figure":
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axis, quantity in zip(axes, panels, strict=True):
             for position, (name, curve) in enumerate(curves.items()):
-                _draw_line(axis, name, [curve.get(layer, {}).get(quantity) for layer in layers], position)
+                # A dashed line is noise, where there is some; marks alone tell the others apart.
+                dash = "-" if noise else LINE_STYLES[position % len(LINE_STYLES)]
+                marker = LINE_MARKERS[(position + position // len(LINE_COLOURS)) % len(LINE_MARKERS)]
+                drawn = [(quantity, name, dash, marker)]
+                if any(f"{quantity}{_NOISE}" in figures for figures in curve.values()):
+                    drawn.append((f"{quantity}{_NOISE}", "", "--", ""))
+                for which, label, line, mark in drawn:
+                    figures = [curve.get(layer, {}).get(which) for layer in layers]
+                    _draw_line(axis, label, figures, LINE_COLOURS[position % len(LINE_COLOURS)], line, mark)
             axis.set_ylabel(_PANELS[quantity])
             axis.grid(axis="y")
             if quantity == "raw" and _spread(curves) > 30:
@@ -84,27 +104,30 @@ def bias_figure(curves: Mapping[str, Curve], title: str = "") -> "Figure":
         axes[-1].set_xticks(range(len(layers)), layers, rotation=50, ha="right", rotation_mode="anchor")
         axes[-1].set_xlim(-0.5, len(layers) - 0.5)
         axes[-1].set_xlabel("layer, from input to output")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(curves)))
+        handles, labels = axes[0].get_legend_handles_labels()
+        if noise:
+            handles.append(Line2D([], [], color="#555555", linestyle="--", linewidth=1.2))
+            labels.append("random noise of the same norm")
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(handles)))
     return figure
 
 
-def _draw_line(axis: Any, name: str, figures: Sequence[Estimate | None], position: int) -> None:
-    """Draw one line and its band."""
+def _draw_line(axis: Any, name: str, figures: Sequence[Estimate | None], colour: str, dash: str, marker: str) -> None:
+    """Draw one line and its band; a line without a name stands in no legend."""
     values, lows, highs = (
         np.array([np.nan if figure is None else figure[column] for figure in figures]) for column in range(3)
     )
-    colour = LINE_COLOURS[position % len(LINE_COLOURS)]
     places = np.arange(len(figures))
     axis.fill_between(places, lows, highs, color=colour, alpha=0.2, linewidth=0)
     axis.plot(
         places,
         values,
         color=colour,
-        marker=LINE_MARKERS[position % len(LINE_MARKERS)],
-        linestyle=LINE_STYLES[position % len(LINE_STYLES)],
+        marker=marker,
+        linestyle=dash,
         markersize=5,
-        linewidth=1.5,
-        label=name,
+        linewidth=1.5 if marker else 1.2,
+        label=name or None,
     )
 
 
@@ -124,6 +147,12 @@ def merged_layers(orders: list[list[str]]) -> list[str]:
 
 def _spread(curves: Mapping[str, Curve]) -> float:
     """Return the largest over the smallest raw bias, 1 where one is 0 or undefined throughout."""
-    values = [figures["raw"].value for curve in curves.values() for figures in curve.values() if "raw" in figures]
+    values = [
+        figure.value
+        for curve in curves.values()
+        for figures in curve.values()
+        for name, figure in figures.items()
+        if name.removesuffix(_NOISE) == "raw"
+    ]
     positive = [value for value in values if value > 0]
     return max(positive) / min(positive) if positive and not any(value == 0 for value in values) else 1.0

@@ -1,6 +1,10 @@
 """PSR classes over a map, in the paper's colours: white suppression, black promotion, grey balance."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from advscope.report.examples import Arrays
 from advscope.report.figure_style import CELL_CLASSES, classify
@@ -24,20 +28,32 @@ def draw_cells(axis: Any, arrays: Arrays, attack: str, position: int) -> None:
         attack: Which attack's example.
         position: Which of its examples.
     """
+    ratios, significant = (arrays[f"{attack}/psr/{name}"][position] for name in ("ratio", "significant"))
+    width = arrays[f"{attack}/images"].shape[3]
+    fill_cells(axis, arrays["psr/cells"], classify(ratios, significant), width)
+
+
+def fill_cells(axis: Any, cells: NDArray[Any], classes: Sequence[NDArray[np.bool_]], image_width: int) -> None:
+    """Fill cells with the colour of their class.
+
+    Args:
+        axis: Axes whose units are pixels of the image.
+        cells: ``(m, 4)``: top, left, bottom, right.
+        classes: For each of :data:`~advscope.report.figure_style.CELL_CLASSES` which cells are of it, ``(m,)``.
+        image_width: Width of the image in pixels.
+    """
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    cells = arrays["psr/cells"].astype(float)
-    ratios, significant = (arrays[f"{attack}/psr/{name}"][position] for name in ("ratio", "significant"))
     if not len(cells):
         return
-    largest = float((cells[:, 3] - cells[:, 1]).max())
-    points = largest / arrays[f"{attack}/images"].shape[3] * _PANEL_POINTS
+    edges = cells.astype(float)
+    points = float((edges[:, 3] - edges[:, 1]).max()) / image_width * _PANEL_POINTS
     # A line of a twentieth of a cell: thin enough to leave the filling its colour in cells of five points.
     width = min(1.0, max(0.3, points / 20))
-    for kind, here in zip(CELL_CLASSES, classify(ratios, significant), strict=True):
+    for kind, here in zip(CELL_CLASSES, classes, strict=True):
         boxes = []
-        for top, left, bottom, right in cells[here]:
+        for top, left, bottom, right in edges[here]:
             across, down = _GAP * (right - left), _GAP * (bottom - top)
             boxes.append(Rectangle((left + across, top + down), right - left - 2 * across, bottom - top - 2 * down))
         if boxes:

@@ -10,6 +10,7 @@ from advscope.report.examples import Arrays
 from advscope.report.figure_plan import Evidence, Plan, figure_plan, read_evidence
 from advscope.report.figure_style import FORMATS, save_figure
 from advscope.report.row_values import Columns
+from advscope.report.unit_plan import UnitEvidence
 from advscope.tables.unit_rows import Units
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def evaluation_figures(
     columns: Columns | None = None,
     class_names: Sequence[str] | None = None,
     counts: Mapping[str, Mapping[str, int]] | None = None,
-    units: Units | None = None,
+    units: Units | UnitEvidence | None = None,
     settings: Mapping[str, Any] | None = None,
     examples: int = 4,
 ) -> dict[str, "Figure"]:
@@ -36,27 +37,33 @@ def evaluation_figures(
         columns: The per-image rows, as :func:`~advscope.report.image_rows.read_columns` returns them.
         class_names: Name of each class.
         counts: For each attack its ``attacked`` images among others, for the titles.
-        units: The per-unit table, where there is one.
+        units: The per-unit table, where there is one, or all that a dissection left behind.
         settings: The evaluation's settings, which name the explainer and its quantile.
         examples: Images in figures of examples, at most.
 
     Returns:
         Figures by name, as :func:`~advscope.report.figure_plan.figure_plan` lists them.
     """
-    evidence = Evidence(name, figures, arrays, columns or {}, class_names, counts or {}, units, settings or {})
+    unit = units if isinstance(units, UnitEvidence) else UnitEvidence(units)
+    evidence = Evidence(name, figures, arrays, columns or {}, class_names, counts or {}, unit, settings or {})
     return {name: draw() for name, draw in figure_plan(evidence, examples).items()}
 
 
 def draw_figures(
-    folder: str | Path, only: Sequence[str] = (), examples: int = 4, formats: Sequence[str] = FORMATS
+    folder: str | Path,
+    only: Sequence[str] = (),
+    examples: int = 4,
+    formats: Sequence[str] = FORMATS,
+    output: str | Path | None = None,
 ) -> list[Path]:
-    """Draw the figures that the results in a folder allow, into ``folder/figures/``, and return the PNG files.
+    """Draw the figures that the results in a folder allow, and return the PNG files.
 
     Args:
         folder: ``RUN/results/NAME``, with ``summary.json``, ``images.csv`` and ``arrays.npz``.
         only: Names of the figures to draw, or patterns of names such as ``*_examples``; all of them without.
         examples: Images in figures of examples, at most.
         formats: ``png``, ``svg`` or both. The files returned are those of the first of them, PNG by default.
+        output: Where to write; ``folder/figures/`` without.
 
     Raises:
         FileNotFoundError: If one of the files is missing.
@@ -66,7 +73,8 @@ def draw_figures(
         raise ValueError(f"examples must be at least 1, got {examples}")
     plan = chosen_figures(figure_plan(read_evidence(folder), examples), only, folder)
     # One at a time: a large evaluation has a hundred figures, and each holds its pictures while it lives.
-    written = [save_figures(Path(folder) / "figures", {name: draw()}, formats) for name, draw in plan.items()]
+    where = Path(folder) / "figures" if output is None else Path(output)
+    written = [save_figures(where, {name: draw()}, formats) for name, draw in plan.items()]
     return [path for paths in written for path in paths]
 
 

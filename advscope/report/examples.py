@@ -1,16 +1,13 @@
 """The example images of one evaluation, as a file: ``RUN/results/NAME/arrays.npz``."""
 
-import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from advscope.report.archive import plain_array, read_arrays, write_arrays
 from advscope.report.summary import REMEDY
-from advscope.tables.atomic_file import write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
 """Arrays by name; see :func:`save_examples`."""
@@ -30,16 +27,16 @@ def save_examples(path: str | Path, arrays: Mapping[str, Any]) -> None:
             PSR ran, ``A/psr/ratio``, ``score``, ``suppression``, ``promotion``, ``significant`` ``(M, cells)`` with
             ``psr/cells`` ``(cells, 4)``: top, left, bottom, right; where IS ran, ``A/is/cam_clean_label`` F(x0, t0),
             ``cam_clean_target`` F(x0, t), ``cam_adversarial_label`` F(x', t0), ``cam_adversarial_target`` F(x', t),
-            ``(M, H, W)``; those of a further explainer under its name instead of ``cam``.
+            ``(M, H, W)``; those of a further explainer under its name instead of ``cam``. Where activations were kept,
+            ``A/activations/clean/LAYER`` and ``A/activations/adversarial/LAYER``, a layer's mean over its channels
+            ``(M, h, w)``.
 
     Raises:
         ValueError: If an array is missing, has another shape, or holds objects; nothing is written then.
     """
-    plain = {name: _array(arrays[name]) for name in sorted(arrays)}
+    plain = {name: plain_array(arrays[name]) for name in sorted(arrays)}
     _check(plain, path)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **plain)
-    write_atomically(path, buffer.getvalue())
+    write_arrays(path, plain)
 
 
 def load_examples(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -49,13 +46,7 @@ def load_examples(path: str | Path) -> dict[str, NDArray[Any]]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or incomplete.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist; {REMEDY}") from None
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read ({str(error).splitlines()[0]}); {REMEDY}") from None
+    arrays = read_arrays(path, REMEDY)
     _check(arrays, path)
     return arrays
 
@@ -63,11 +54,6 @@ def load_examples(path: str | Path) -> dict[str, NDArray[Any]]:
 def attacks_of(arrays: Arrays) -> list[str]:
     """Return the names of the attacks that have examples, sorted."""
     return sorted(name.removesuffix("/images") for name in arrays if name.endswith("/images"))
-
-
-def _array(value: Any) -> NDArray[Any]:
-    """Return an array, out of a tensor on any device too."""
-    return np.ascontiguousarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
 
 def _check(arrays: Arrays, path: str | Path) -> None:
@@ -94,8 +80,20 @@ def _check(arrays: Arrays, path: str | Path) -> None:
             for name in arrays
             if name.startswith(f"{attack}/is/") and name.endswith(_MAPS)
         }
+        shapes |= _activation_shapes(arrays, attack, len(images))
         for name, shape in shapes.items():
             found = arrays.get(f"{attack}/{name}")
             if found is None or found.shape != shape:
                 got = "nothing" if found is None else found.shape
                 raise ValueError(f"{path}: {attack}/{name} must be {shape}, got {got}; {REMEDY}")
+
+
+def _activation_shapes(arrays: Arrays, attack: str, examples: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the layers' activations: one of a clean image has its like of the adversarial one."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, array in arrays.items():
+        _, found, layer = name.partition(f"{attack}/activations/clean/")
+        if found and name.startswith(f"{attack}/"):
+            for kind in ("clean", "adversarial"):
+                shapes[f"activations/{kind}/{layer}"] = (examples, *array.shape[-2:])
+    return shapes

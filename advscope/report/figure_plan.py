@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from advscope.intervals import Estimate
 from advscope.report.accuracy_figure import accuracy_figure
+from advscope.report.activation_figure import ActivationRun, activation_figure, activation_layers
 from advscope.report.bias_figure import bias_curve, bias_figure
 from advscope.report.cell_figure import cell_figure
 from advscope.report.control_figure import control_figure
@@ -25,8 +26,8 @@ from advscope.report.score_columns import score_columns
 from advscope.report.score_figure import score_figure
 from advscope.report.summary import read_summary
 from advscope.report.targets_figure import common_picture, targeted_attacks, targets_figure
-from advscope.report.unit_figures import detector_figure, sensitivity_figure
-from advscope.tables.unit_rows import Units, read_units
+from advscope.report.unit_figures import layers_of
+from advscope.report.unit_plan import UnitEvidence, read_unit_evidence, unit_plan
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +51,8 @@ class Evidence(NamedTuple):
     """Name of each class."""
     counts: Mapping[str, Mapping[str, int]]
     """For each attack its ``attacked`` images among others, for the titles."""
-    units: Units | None
-    """The per-unit table, where there is one."""
+    unit: UnitEvidence
+    """What a dissection left behind beside."""
     settings: Mapping[str, Any]
     """The evaluation's settings, which name the explainer and its quantile."""
 
@@ -75,7 +76,7 @@ def read_evidence(folder: str | Path) -> Evidence:
         read_columns(folder / "images.csv"),
         summary["data"].get("classes"),
         summary["counts"],
-        read_units(folder / "units.csv") if (folder / "units.csv").exists() else None,
+        read_unit_evidence(folder),
         summary["settings"],
     )
 
@@ -85,16 +86,18 @@ def figure_plan(evidence: Evidence, examples: int = 4) -> Plan:
 
     Args:
         evidence: What the evaluation left behind.
-        examples: Images in figures of examples, at most.
+        examples: Images in figures of examples, at most; of activations half as many.
 
     Returns:
-        ``accuracy``, ``bias``, ``units_sensitivity``, ``units_detectors``, ``is``, ``is_quantiles``, ``is_controls``,
-        ``correlations``, ``refined``, ``targets``; for each attack with examples ``{attack}_examples``,
-        ``{attack}_maps`` (a further explainer's: ``{attack}_maps_{explainer}``), ``{attack}_ratio``,
-        ``{attack}_cells`` (those of the first example), ``{attack}_correlation``, and ``{attack}_refined``. Those whose
-        monitor did not run, or found nothing, are left out.
+        ``accuracy``, ``bias``, those of :func:`~advscope.report.unit_plan.unit_plan`, ``is``, ``is_quantiles``,
+        ``is_controls``, ``correlations``, ``refined``, ``targets``; for each attack with examples
+        ``{attack}_examples``, ``{attack}_maps`` (a further explainer's: ``{attack}_maps_{explainer}``),
+        ``{attack}_ratio``, ``{attack}_cells`` (those of the first example), ``{attack}_correlation``,
+        ``{attack}_activation_panels`` and ``{attack}_refined``. Those whose monitor did not run, or found nothing, are
+        left out.
     """
-    plan = _summary_plan(evidence) | _unit_plan(evidence) | _row_plan(evidence)
+    units = unit_plan(evidence.name, evidence.unit, evidence.counts, examples)
+    plan = _summary_plan(evidence) | units | _row_plan(evidence)
     arrays = evidence.arrays
     attacks = [
         attack
@@ -125,20 +128,6 @@ def _summary_plan(evidence: Evidence) -> Plan:
     if refined_families(key.split("/")[1] for key in figures if key.endswith("/size/l2")):
         plan["refined"] = partial(refined_sizes_figure, figures, f"{name}: original and refined attacks")
     return plan
-
-
-def _unit_plan(evidence: Evidence) -> Plan:
-    """Return the figures of dissected units."""
-    name, units = evidence.name, evidence.units
-    if units is None:
-        return {}
-    attacked = [count["attacked"] for key, count in evidence.counts.items() if key.endswith("/dissection")]
-    over = f" (n = {attacked[0]} attacked)" if attacked else ""
-    title = f"{name}: sensitivity against interpretability of units{over}"
-    return {
-        "units_sensitivity": partial(sensitivity_figure, units, title),
-        "units_detectors": partial(detector_figure, {name: units}, f"{name}: units that detect a concept, by category"),
-    }
 
 
 def _row_plan(evidence: Evidence) -> Plan:
@@ -175,7 +164,18 @@ def _attack_plan(evidence: Evidence, attack: str, pictures: bool, examples: int)
         plan[f"{attack}_ratio"] = partial(ratio_figure, arrays, attack)
         plan[f"{attack}_cells"] = partial(cell_figure, arrays, attack, 0, names)
         plan[f"{attack}_correlation"] = partial(correlation_figure, arrays, attack, evidence.columns, names, examples)
+    if activation_layers(arrays, attack):
+        run = {evidence.name: ActivationRun(arrays, layer_order(evidence))}
+        # Twenty layers of an image take as much room as two or three other examples.
+        plan[f"{attack}_activation_panels"] = partial(activation_figure, run, attack, names, max(1, examples // 2))
     return plan
+
+
+def layer_order(evidence: Evidence) -> list[str]:
+    """Return the names of layers from input to output, as far as the files know: of the bias, then of the units."""
+    units = evidence.unit.units
+    columns = [name for name in evidence.columns if name.startswith("bias/")]
+    return [*columns, *(layers_of(units) if units is not None else [])]
 
 
 def _explainer(settings: Mapping[str, Any]) -> tuple[str, float]:

@@ -16,7 +16,8 @@ CATEGORIES = ("object", "part", "color", "texture", "material", "scene")
 """Broden's categories, in the order in which figures show them."""
 
 _PANELS = 6
-_HATCHES = ("", "////", "\\\\\\\\", "....", "xx", "--")
+HATCHES = ("", "////", "\\\\\\\\", "....", "xx", "--")
+"""The hatching of each category's bars."""
 
 
 def layers_of(units: Units) -> list[str]:
@@ -116,7 +117,7 @@ def detector_figure(detectors: Mapping[str, Units], title: str = "") -> "Figure"
                 shares = np.array([_share(units, layer, category) for layer in layers])
                 colour = LINE_COLOURS[place % len(LINE_COLOURS)]
                 axis.bar(
-                    range(len(layers)), shares, bottom=floor, color=colour, hatch=_HATCHES[place], label=category,
+                    range(len(layers)), shares, bottom=floor, color=colour, hatch=HATCHES[place], label=category,
                     edgecolor="white", linewidth=0.4,
                 )  # fmt: skip
                 floor += shares

@@ -37,8 +37,8 @@ def write_units(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
         path: File to write; an old one is replaced in one step.
         rows: Mappings with the keys of :data:`COLUMNS`: ``layer``, ``concept``, ``category`` and those of adversarial
             images are names (the latter four empty where a unit has no concept), ``unit`` counts from 0, ``kind`` is
-            one of :data:`KINDS`, ``detector`` says whether the unit detects its concept; the rest are numbers, and an empty field is written
-            for None or nan.
+            one of :data:`KINDS`, ``detector`` says whether the unit detects its concept; the rest are
+            numbers, and an empty field is written for None or nan.
 
     Raises:
         ValueError: If a row lacks a column or has one more, holds what its column cannot, or a unit comes twice;

@@ -53,10 +53,10 @@ def test_figures_and_units_are_those_of_the_measure(dissected: Path, tiny_run: P
     found = dissect(
         MicroBatched(network, 16),
         data.test_dataloader(),
-        data.concepts,
         ["conv1", "layer3.0"],
-        PGD(4 / 255, 1 / 255, 10),
-        DissectionSettings(draws=200),
+        concepts=data.concepts,
+        attack=PGD(4 / 255, 1 / 255, 10),
+        settings=DissectionSettings(draws=200),
     )
     summary = read_summary(dissected / "summary.json")
     units = read_units(dissected / "units.csv")
@@ -67,7 +67,7 @@ def test_figures_and_units_are_those_of_the_measure(dissected: Path, tiny_run: P
             assert written == pytest.approx(estimate._asdict(), rel=1e-9, nan_ok=True), quantity
         here = units["layer"] == layer
         assert units["concept"][here].tolist() == [concept.name for concept in result.best]
-        assert units["iou"][here] == pytest.approx([one.value for one in result.iou], rel=1e-7)
+        assert units["iou"][here] == pytest.approx([one.value for one in result.best_iou], rel=1e-7)
         assert units["sensitivity"][here] == pytest.approx([one.value for one in result.sensitivity], rel=1e-7)
         assert summary["counts"]["pgd/dissection"] == result.counts
     drawn = {path.stem for path in (dissected / "figures").glob("*.png")}

@@ -7,15 +7,26 @@ from types import ModuleType
 import pytest
 
 
-@pytest.fixture(scope="session")
-def results() -> ModuleType:
-    """The builder of synthetic results, ``results.py`` beside this file (tests are no package)."""
-    specification = importlib.util.spec_from_file_location("report_results", Path(__file__).with_name("results.py"))
+def beside(name: str) -> ModuleType:
+    """A module that lies beside this file (tests are no package)."""
+    specification = importlib.util.spec_from_file_location(f"report_{name}", Path(__file__).with_name(f"{name}.py"))
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def results() -> ModuleType:
+    """The builder of synthetic results, ``results.py``."""
+    return beside("results")
+
+
+@pytest.fixture(scope="session")
+def dissected() -> ModuleType:
+    """The builder of what a dissection leaves behind, ``dissected.py``."""
+    return beside("dissected")
 
 
 @pytest.fixture

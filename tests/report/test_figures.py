@@ -196,6 +196,25 @@ def test_bias_figure_has_a_line_per_curve_and_a_gap_where_a_layer_is_missing() -
     assert pixels(figure).std() > 0
 
 
+def test_noise_of_the_same_norm_is_a_dashed_line_in_the_attacks_colour() -> None:
+    figures = {f"test/pgd/bias/{layer}/{name}": Estimate(value, value - 0.1, value + 0.1, 9)
+               for layer, value in (("a", 0.5), ("b", 0.8))
+               for name in ("raw", "relative", "raw_noise", "relative_noise")}  # fmt: skip
+    figures["test/pgd/bias/b/relative_noise"] = Estimate(0.3, 0.2, 0.4, 9)
+    curves = {"pgd": bias_curve(figures, "pgd"), "cw": estimates({"a": 0.1, "b": 0.2})}
+    assert list(curves["pgd"]) == ["a", "b"]
+    figure = bias_figure(curves)
+    relative, raw = figure.axes
+    assert (len(relative.lines), len(raw.lines)) == (3, 3)
+    attack, noise, other = relative.lines
+    assert attack.get_color() == noise.get_color() != other.get_color()
+    assert [line.get_linestyle() for line in relative.lines] == ["-", "--", "-"]
+    np.testing.assert_array_equal(noise.get_ydata(), [0.5, 0.3])
+    assert len(relative.collections) == 3  # noise has an interval, too
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said == ["pgd", "cw", "random noise of the same norm"]
+
+
 def test_bias_figure_of_undefined_figures_alone_is_drawn() -> None:
     assert pixels(bias_figure({"one": estimates({"a": NAN, "b": NAN})})).std() > 0
 

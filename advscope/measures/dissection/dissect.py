@@ -122,6 +122,4 @@ def dissect(
         tally = TallyPass(network, tallies, table, adversarial, references, passes.size, settings)
         for batch in batches:
             tally.count(batch)
-        return Dissection(
-            tally.result(), concepts, settings, passes.size, passes.unlabelled, adversarial.firsts()
-        )
+        return Dissection(tally.result(), concepts, settings, passes.size, passes.unlabelled, adversarial.firsts())

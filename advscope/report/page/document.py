@@ -15,10 +15,13 @@ from advscope.report.comparison import Comparison, compare_results
 from advscope.report.figure_style import CELL_CLASSES
 from advscope.report.page.figure_plots import accuracy_plot, bias_plot, interpretability_plot, share_plot
 from advscope.report.page.image_panels import examples_of, image_panels
+from advscope.report.page.masking_plots import masking_of, masking_plots
 from advscope.report.page.pictures import Pictures
 from advscope.report.page.run_style import run_style
-from advscope.report.page.tables import figure_table, run_table, settings_table, unit_table
+from advscope.report.page.significance_plots import shown_tops, significance_of, significance_plots
+from advscope.report.page.tables import figure_table, run_table, settings_table, significance_table, unit_table
 from advscope.report.page.training_curves import training_plots
+from advscope.report.page.unit_cards import unit_cards
 from advscope.report.page.unit_plots import detector_plots, first_shown, layers_of, unit_plot, units_of
 from advscope.report.run_results import RunResults, read_all
 
@@ -80,6 +83,8 @@ def _content(read: Sequence[RunResults], comparison: Comparison) -> tuple[dict[s
     attacks = sorted({attack for run in read for attack in run.attacks})
     units = units_of(read)
     with_units = any(found is not None for found in units)
+    significance = significance_of(read)
+    with_significance = any(table is not None for table in significance)
     curves, without_curves = training_plots(read)
     examples, pictures = examples_of(read), Pictures()
     content = {
@@ -89,6 +94,7 @@ def _content(read: Sequence[RunResults], comparison: Comparison) -> tuple[dict[s
         "cellClasses": [{"name": kind.name, "colour": kind.colour} for kind in CELL_CLASSES],
         "layers": layers_of(units),
         "firstLayer": first_shown(units),
+        "tops": shown_tops(significance),
         "plots": {
             "accuracy": accuracy_plot(read, attacks),
             "training": curves,
@@ -100,14 +106,18 @@ def _content(read: Sequence[RunResults], comparison: Comparison) -> tuple[dict[s
             },
             "units": unit_plot(read, units) if with_units else None,
             "detectors": detector_plots(read, units) if with_units else {},
+            "significance": significance_plots(read, significance) if with_significance else {},
+            "masking": masking_plots(read, masking_of(read)),
         },
         "images": {attack: image_panels(read, examples, attack, pictures) for attack in attacks},
+        "unitCards": unit_cards(read, pictures),
         "pictures": pictures.addresses,
     }
     tables = {
         "runs": run_table(read),
         "figures": figure_table(comparison),
         "units": unit_table(read, units) if with_units else "",
+        "significance": significance_table(read, significance) if with_significance else "",
         "units_missing": _units_missing(read, [found is None for found in units]),
         "curves_missing": _note(
             f"No training curves of {', '.join(without_curves)}: no metrics.jsonl in the run's folder."

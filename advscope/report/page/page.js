@@ -73,6 +73,7 @@
         if (hides) state.hidden.add(position);
         chip.setAttribute("aria-pressed", String(!hides));
         drawPlots();
+        showUnits();
         showImage();
       });
       byId("chips").append(chip);
@@ -134,6 +135,47 @@
       draw("plot-units", plots.units, layer === "" ? null : (custom) => custom[0] === escaped);
       draw("plot-detectors", plots.detectors[layer]);
     }
+    byId("significance-there").hidden = content.tops.length === 0;
+    if (content.tops.length) {
+      draw("plot-significance", plots.significance[`${byId("test").value} ${byId("regular").value} ${byId("top").value}`]);
+    }
+    const masked = plots.masking[byId("masked").selectedIndex];
+    byId("masking-there").hidden = !masked;
+    if (masked) for (const kind of ["clean", "robust"]) draw(`plot-masking-${kind}`, masked[kind]);
+  }
+
+  // ------------------------------------------------------------------------------------------------ units in images
+
+  /** An image that is dark where a unit is not active, with the share of it that is not. */
+  function segmented(picture, [outside, share], size, said) {
+    const [height, width] = size;
+    // In the mask's own units: as wide on a coarse mask as on a fine one.
+    const shadow = `drop-shadow(0 0 ${width / 90}px #ffe14d)`;
+    const cover = makeDrawn("svg", { class: "covered", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+      makeDrawn("path", { d: outside, fill: "#000000", style: `filter: ${shadow} ${shadow}`, "shape-rendering": "crispEdges" }));
+    return [make("div", { class: "picture" }, make("img", { src: pictures[picture], alt: `${said}, active on ${share}` }), cover),
+      make("small", { text: `${said} ${share}` })];
+  }
+
+  function unitPanel(unit, pair, place, size) {
+    const mark = { suppressed: "\u25bc suppressed", promoted: "\u25b2 promoted" }[unit.role] ?? "";
+    const caption = make("figcaption", {}, make("b", { text: unit.name }), unit.concept, ...(mark ? [make("br"), mark] : []));
+    return make("figure", { class: "panel" }, caption, ...segmented(pair.clean, unit.clean[place], size, "x"),
+      ...segmented(pair.adversarial, unit.adversarial[place], size, "x\u2032"));
+  }
+
+  function showUnits() {
+    const cards = content.unitCards.filter((card) => !state.hidden.has(card.run));
+    byId("unit-cards-there").hidden = content.unitCards.length === 0;
+    byId("unit-cards").replaceChildren(...cards.flatMap((card) => card.pairs.map((pair, place) => {
+      const whole = make("figure", { class: "panel" }, make("figcaption", {}, make("b", { text: "whole image" })),
+        ...["clean", "adversarial"].flatMap((kind, below) => [
+          make("div", { class: "picture" }, make("img", { src: pictures[pair[kind]], alt: `${kind} image` })), make("small", { text: ["x", "x\u2032"][below] })]));
+      return make("article", { class: card.small ? "card small" : "card" },
+        make("h4", {}, make("b", {}, glyphOf(card.run), runs[card.run].name),
+          make("span", { text: `image ${pair.index}: ${pair.label} \u2192 ${pair.target}` })),
+        make("div", { class: "panels units" }, whole, ...card.units.map((unit) => unitPanel(unit, pair, place, card.size))));
+    })));
   }
 
   /** Unpack the plotting library, which lies in the page compressed, and run it. */
@@ -376,7 +418,7 @@
 
   function listen() {
     byId("attack").addEventListener("change", setAttack);
-    for (const id of ["quantity", "layer"]) byId(id).addEventListener("change", drawPlots);
+    for (const id of ["quantity", "layer", "top", "test", "regular", "masked"]) byId(id).addEventListener("change", drawPlots);
     for (const id of ["sort", "sort-of", "ascending", "common"]) byId(id).addEventListener("change", buildStrip);
     for (const id of ["scale", "marks", "all-measures"]) byId(id).addEventListener("change", showImage);
     byId("all-figures").addEventListener("change", (event) => byId("figures").classList.toggle("everything", event.target.checked));
@@ -397,6 +439,10 @@
     byId("attack-label").hidden = content.attacks.length < 2;
     byId("layer").replaceChildren(...content.layers.map((name) => new Option(name, name)), new Option("all layers", ""));
     byId("layer").selectedIndex = Math.max(0, content.firstLayer);
+    byId("top").replaceChildren(...content.tops.map((top) => new Option(String(top), String(top))));
+    byId("top").selectedIndex = content.tops.length - 1;
+    byId("masked").replaceChildren(...plots.masking.map(({ layer, attack }) => new Option(`${layer}, ${attack}`)));
+    showUnits();
     byId("cell-legend").replaceChildren(...content.cellClasses.map((kind, place) => {
       const box = makeDrawn("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" },
         makeDrawn("rect", { width: 10, height: 10, fill: kind.colour }), cellMark(place, 5, 5, 6, false));

@@ -5,16 +5,22 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from advscope.intervals import Estimate
 from advscope.report.comparison import Comparison, Line
 from advscope.report.comparison_tables import chance_levels, label_in_section, leaves_out_zero, section_of, show_number
+from advscope.report.dissection_tables import Table
 from advscope.report.page.run_style import run_style
 from advscope.report.page.unit_plots import layers_of
 from advscope.report.run_results import RunResults
+from advscope.report.significance_figure import table_layers
 from advscope.tables.unit_rows import Units
 
 UNSET = "\N{EN DASH}"
 """Stands where there is nothing."""
+
+_P = ("p", "p_corrected", "p_matched", "p_matched_corrected")
 
 
 def figure_table(comparison: Comparison) -> str:
@@ -84,6 +90,33 @@ def unit_table(runs: Sequence[RunResults], units: Sequence[Units | None]) -> str
             cells += [detectors.sum(), len(set(found["concept"][detectors].tolist()))]
             rows.append((_run_name(position, run.name), [_escape(layer), *(str(int(cell)) for cell in cells)]))
     return _table(heads, rows)
+
+
+def significance_table(runs: Sequence[RunResults], tables: Sequence[Table | None]) -> str:
+    """Return the p-values of all units by layer, run and N: plain and area-matched, each with its corrected one."""
+    found = {str(place): table for place, table in enumerate(tables) if table is not None}
+    tops = sorted({int(top) for table in found.values() for top in table["top"]})
+    rows = []
+    for layer in table_layers(found):
+        for place, table in found.items():
+            here = (table["layer"] == layer) & (table["regular"] == 0)
+            if not here.any():
+                continue
+            cells = [_escape(layer)]
+            for top in tops:
+                row = np.flatnonzero(here & (table["top"] == top))
+                cells.append(_p_values({name: float(table[name][row[0]]) for name in _P} if len(row) else {}))
+            rows.append((_run_name(int(place), runs[int(place)].name), cells))
+    return _table(["run", "layer", *(f"N = {top}" for top in tops)], rows)
+
+
+def _p_values(found: dict[str, float]) -> str:
+    """Return one N's p-values; what is undefined is a dash."""
+    if not found:
+        return f"<span class=none>{UNSET}</span>"
+    p, corrected, matched, matched_corrected = (show_number(found[name]) for name in _P)
+    small = f"corrected {corrected}</small><small>matched {matched}, corrected {matched_corrected}"
+    return f"<b>{p}</b> <small>{small}</small>"
 
 
 def _row(line: Line, chances: Sequence[Estimate | None]) -> str:

@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from advscope.report import write_rows, write_summary, write_units
+from advscope.report.unit_examples import write_unit_examples
 
 HOSTILE = (
     "</script><script>document.documentElement.dataset.boom=1</script>\u2028\"'&<img src=x onerror=boom()>%{x}$title"
@@ -20,8 +22,8 @@ def hostile_name() -> str:
 
 
 @pytest.fixture
-def hostile(results: ModuleType, tmp_path: Path) -> list[Path]:
-    """Two runs whose names, layers, classes, concepts and settings are all hostile."""
+def hostile(results: ModuleType, dissected: ModuleType, tmp_path: Path) -> list[Path]:
+    """Two runs whose names, layers, classes, concepts, attacks on units and settings are all hostile."""
     folders = []
     for seed in (1, 2):
         folder = tmp_path / f"run {seed}"
@@ -44,5 +46,14 @@ def hostile(results: ModuleType, tmp_path: Path) -> list[Path]:
             "sensitivity": 0.5, "sensitivity_low": 0.4, "sensitivity_high": 0.6, "sensitivity_all": 0.5,
         }  # fmt: skip
         write_units(made / "units.csv", [unit])
+        dissected.write_csv(made / "significance.csv", dissected.make_significance(seed, (HOSTILE,)))
+        masking = [row | {"attack": HOSTILE} for row in dissected.make_masking((HOSTILE,))]
+        dissected.write_csv(made / "masking.csv", masking)
+        examples = dissected.make_examples(seed)
+        names = {
+            name: np.array([HOSTILE] * len(getattr(examples, name)))
+            for name in ("layers", "concepts", "categories", "labels", "targets")
+        }
+        write_unit_examples(made / "unit_examples.npz", examples._replace(**names))
         folders.append(folder)
     return folders

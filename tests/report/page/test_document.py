@@ -98,7 +98,11 @@ def test_hostile_names_are_text(hostile: list[Path], hostile_name: str) -> None:
     # What goes to Plotly has no tags left.
     for name in ("accuracy", "units"):
         assert "<" not in json.dumps(found["plots"][name]).replace("<br>", "").replace("<extra></extra>", "")
-    assert "<" not in json.dumps(found["plots"]["bias"]).replace("<br>", "").replace("<extra></extra>", "")
+    for name in ("bias", "significance"):
+        assert "<" not in json.dumps(found["plots"][name]).replace("<br>", "").replace("<extra></extra>", "")
+    for plot in found["plots"]["masking"]:
+        for kind in ("clean", "robust"):
+            assert "<" not in json.dumps(plot[kind]).replace("<br>", "").replace("<extra></extra>", "")
 
 
 def test_json_in_a_script_comes_back(hostile_name: str) -> None:

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -78,6 +79,31 @@ def test_it_draws_steps_and_sorts(runs: tuple[Path, Path], tmp_path: Path) -> No
     for place in ("accuracy", "clean", "loss", "psr", "is", "bias"):
         assert re.search(rf'id="plot-{place}"[^>]*>.*?class="main-svg"', dom, re.DOTALL), place
     assert dom.count('<article class="card') == 2
+
+
+def test_it_draws_p_values_masked_units_and_where_units_respond(
+    runs: tuple[Path, Path], dissected: ModuleType, tmp_path: Path
+) -> None:
+    dissected.write_dissection(runs[1] / "results" / "standard")
+    dom = opened(to_html(runs), tmp_path)
+
+    assert attribute(dom, "errors") is None
+    assert attribute(dom, "state") == "ready"
+    for place in ("units", "detectors", "significance", "masking-clean", "masking-robust"):
+        assert re.search(rf'id="plot-{place}"[^>]*>.*?class="main-svg"', dom, re.DOTALL), place
+    for place in ("significance", "masking", "unit-cards"):
+        assert re.search(rf'<div id="{place}-there">', dom), place  # and not hidden
+    assert re.search(r'<select id="top"><option value="10">10</option>.*?<option value="30">30</option></select>', dom)
+    # Two pairs, six units of each, clean and adversarial.
+    assert dom.count('class="covered"') == 2 * 6 * 2
+    assert dom.count("\u25b2 promoted") == 2 * 2
+    assert dom.count("\u25bc suppressed") == 2
+
+
+def test_what_no_run_has_is_hidden(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    dom = opened(to_html(runs), tmp_path)
+    for place in ("units", "significance", "masking", "unit-cards"):
+        assert re.search(rf'<div id="{place}-there" hidden', dom), place
 
 
 def test_hostile_names_run_nothing(hostile: list[Path], tmp_path: Path) -> None:
