@@ -160,7 +160,7 @@ def _explanations(
         cam.check(network)
     except ValueError:
         return {}
-    effects = promotion_suppression(network, images, adversarials, labels, targets)
+    effects = promotion_suppression(network, images, adversarials, labels, targets, cell_size=None)
     ratio = effects.ratio.cpu()
     classes = torch.where(ratio < -1, 0, torch.where(ratio > 1, 1, 2))
     classes[~significant(effects.score).cpu()] = -1

@@ -29,6 +29,7 @@ def make_units(seed: int, layers: tuple[str, ...] = LAYERS, count: int = 40) -> 
                 "detector": bool(concept) and iou > 0.04, "interpretability": iou / 5,
                 "sensitivity": sensitivity if number % 9 else np.nan, "sensitivity_low": sensitivity - 0.1,
                 "sensitivity_high": sensitivity + 0.1, "sensitivity_all": sensitivity,
+                "area": 0.05, "adversarial_concept": "", "adversarial_category": "", "adversarial_iou": 0.1,
             })  # fmt: skip
     return rows
 

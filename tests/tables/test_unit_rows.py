@@ -17,6 +17,7 @@ def unit(layer: str, number: int, **changes: Any) -> dict[str, Any]:
         "category": "colour", "iou": 1 / 3, "iou_low": 0.3, "iou_high": 0.36, "detector": True,
         "interpretability": 0.25, "sensitivity": 0.5, "sensitivity_low": 0.4, "sensitivity_high": 0.6,
         "sensitivity_all": 0.55,
+                "area": 0.05, "adversarial_concept": "", "adversarial_category": "", "adversarial_iou": 0.1,
     }  # fmt: skip
     return row | changes
 
@@ -29,9 +30,9 @@ def test_by_hand(tmp_path: Path) -> None:
     # Layers as they come, which is from input to output; units by number.
     assert (tmp_path / "units.csv").read_text() == (
         ",".join(COLUMNS) + "\n"
-        "stem,0,1.5,4.0,zero,,,,,,0,0.25,,0.4,0.6,0.55\n"
-        "stem,1,1.5,4.0,regular,red,colour,0.333333333,0.3,0.36,1,0.25,0.5,0.4,0.6,0.55\n"
-        '"a, b",3,1.5,4.0,regular,red,colour,0.333333333,0.3,0.36,1,0.25,0.5,0.4,0.6,0.55\n'
+        "stem,0,1.5,4.0,zero,,,,,,0,0.25,,0.4,0.6,0.55,0.05,,,0.1\n"
+        "stem,1,1.5,4.0,regular,red,colour,0.333333333,0.3,0.36,1,0.25,0.5,0.4,0.6,0.55,0.05,,,0.1\n"
+        '"a, b",3,1.5,4.0,regular,red,colour,0.333333333,0.3,0.36,1,0.25,0.5,0.4,0.6,0.55,0.05,,,0.1\n'
     )
 
 
@@ -93,7 +94,7 @@ def test_refuses_and_writes_nothing(rows: list[dict[str, Any]], message: str, tm
         (b",regular,", b",odd,", "column kind: 'odd' is none of regular, zero, maximum"),
         (b"0.25", b"much", "column interpretability: .*'much'"),
         (b"0.36,1,", b"0.36,2,", "column detector"),
-        (b"0.36,1,", b"0.36,", "line 2: 15 fields and not 16"),
+        (b"0.36,1,", b"0.36,", "line 2: 19 fields and not 20"),
         (b"red", b"\xff\xfe", "is no CSV text"),
     ],
 )

@@ -44,6 +44,7 @@ def hostile(results: ModuleType, dissected: ModuleType, tmp_path: Path) -> list[
             "layer": HOSTILE, "unit": 0, "threshold": 1, "maximum": 2, "kind": "regular", "concept": HOSTILE,
             "category": HOSTILE, "iou": 0.2, "iou_low": 0.1, "iou_high": 0.3, "detector": True, "interpretability": 0.2,
             "sensitivity": 0.5, "sensitivity_low": 0.4, "sensitivity_high": 0.6, "sensitivity_all": 0.5,
+                "area": 0.05, "adversarial_concept": "", "adversarial_category": "", "adversarial_iou": 0.1,
         }  # fmt: skip
         write_units(made / "units.csv", [unit])
         dissected.write_csv(made / "significance.csv", dissected.make_significance(seed, (HOSTILE,)))

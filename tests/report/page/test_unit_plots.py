@@ -24,7 +24,8 @@ def make_units(seed: int, layers: tuple[str, ...] = ("stem", "conv2")) -> list[d
                 {"layer": layer, "unit": number, "threshold": 1.0, "maximum": 2.0, "kind": KINDS[number % 3],
                  "concept": concept, "category": category, "iou": iou, "iou_low": iou - 0.01, "iou_high": iou + 0.01,
                  "detector": iou > 0.5, "interpretability": iou, "sensitivity": sensitivity if number else np.nan,
-                 "sensitivity_low": sensitivity - 0.1, "sensitivity_high": sensitivity + 0.1, "sensitivity_all": 0.5}
+                 "sensitivity_low": sensitivity - 0.1, "sensitivity_high": sensitivity + 0.1, "sensitivity_all": 0.5,
+                "area": 0.05, "adversarial_concept": "", "adversarial_category": "", "adversarial_iou": 0.1}
             )  # fmt: skip
     return rows
 
