@@ -109,7 +109,8 @@ def top_detector_figure(units: Units, title: str = "") -> "Figure":
         axis.set_xticks(range(len(shown)), labels, rotation=50, ha="right", rotation_mode="anchor")
         axis.set_ylabel(f"detectors among N = {tops.pop()} units" if len(tops) == 1 else "detectors among N units")
         axis.grid(axis="y")
-        axis.set_ylim(bottom=0)
+        highest = max(max(sum(counted.counts.values()), counted.high) for counted in shown.values())
+        axis.set_ylim(0, 1.05 * max(1, highest))
         left_out = [layer for layer in found if layer not in shown]
         if left_out:
             listed = f"{', '.join(left_out[:3])}{', ...' if len(left_out) > 3 else ''}"

@@ -75,6 +75,7 @@ def test_bars_stack_to_the_counts_beside_their_expectation(dissected: ModuleType
         right = [bar.get_height() for bar in bars if place < bar.get_x() + bar.get_width() / 2 < place + 0.5]
         assert sum(left) == sum(found.counts.values())
         assert sum(right) == pytest.approx(sum(found.expected.values()))
+        assert axis.get_ylim()[1] > max(found.high, sum(left))
     assert axis.get_ylabel() == "detectors among N = 30 units"
 
 
