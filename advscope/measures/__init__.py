@@ -20,6 +20,7 @@ from advscope.measures.interpretability_score import (
     interpretability_score,
     masked_share,
 )
+from advscope.measures.masking_curve import MaskedOutcome, MaskingPoint, masking_curve
 from advscope.measures.perturbation_size import PerturbationSize, PerturbationSizes, perturbation_size
 from advscope.measures.promotion_suppression import CellEffects, PromotionSuppression, promotion_suppression
 from advscope.measures.robust_accuracy import RobustAccuracy
@@ -27,6 +28,7 @@ from advscope.measures.salient_mask import salient_mask
 from advscope.measures.salient_pixels import SalientPixels
 from advscope.measures.significance import significant
 from advscope.measures.significant_cells import SignificantCells
+from advscope.measures.unit_orders import unit_orders
 
 __all__ = [
     "ActivationBias",
@@ -40,7 +42,9 @@ __all__ = [
     "ImageMeans",
     "InterpretabilityScore",
     "LayerBias",
+    "MaskedOutcome",
     "MaskedShare",
+    "MaskingPoint",
     "PerturbationSize",
     "PerturbationSizes",
     "PromotionSuppression",
@@ -57,6 +61,7 @@ __all__ = [
     "interpretability_score",
     "kendall",
     "masked_share",
+    "masking_curve",
     "noise_control",
     "pearson",
     "perturbation_size",
@@ -67,5 +72,6 @@ __all__ = [
     "significant",
     "top_units_p_values",
     "unit_masks",
+    "unit_orders",
     "without_cells",
 ]
