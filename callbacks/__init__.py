@@ -11,6 +11,7 @@ from callbacks.monitor import Monitor
 from callbacks.perturbation_size import PerturbationSizeMonitor
 from callbacks.promotion_suppression import PromotionSuppressionMonitor
 from callbacks.run_record import RunRecord, versions
+from callbacks.unit_masking import UnitMaskingMonitor
 from callbacks.wandb_run import WandbAxes, finish_wandb, wandb_logger
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "PromotionSuppressionMonitor",
     "RunRecord",
     "TrainingCollapsedError",
+    "UnitMaskingMonitor",
     "WandbAxes",
     "finish_wandb",
     "versions",

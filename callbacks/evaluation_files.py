@@ -12,6 +12,7 @@ from advscope.report import (
     read_results,
     save_examples,
     write_columns,
+    write_masking,
     write_paper_tables,
     write_summary,
     write_units,
@@ -95,6 +96,11 @@ def write_evaluation(
         write_units(folder / "units.csv", units)
     else:
         (folder / "units.csv").unlink(missing_ok=True)  # of an evaluation that had some
+    masking = [row for monitor in monitors for row in monitor.masking]
+    if masking:
+        write_masking(folder / "masking.csv", masking)
+    else:
+        (folder / "masking.csv").unlink(missing_ok=True)
     save_examples(folder / "arrays.npz", arrays)
     write_summary(folder / "summary.json", summary)
     write_paper_tables(read_results(folder.parent.parent, folder.name))

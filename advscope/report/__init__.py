@@ -15,6 +15,7 @@ from advscope.report.figure_plan import Evidence, figure_plan, read_evidence
 from advscope.report.figure_style import save_figure
 from advscope.report.image_rows import read_columns, read_rows, write_columns, write_rows
 from advscope.report.map_figure import map_figure
+from advscope.report.masking_rows import read_masking, write_masking
 from advscope.report.page import to_html
 from advscope.report.paper_tables import paper_tables, write_paper_tables
 from advscope.report.quantile_figure import quantile_figure
@@ -55,6 +56,7 @@ __all__ = [
     "ratio_figure",
     "read_columns",
     "read_evidence",
+    "read_masking",
     "read_results",
     "read_rows",
     "read_summary",
@@ -71,6 +73,7 @@ __all__ = [
     "to_markdown",
     "to_rich",
     "write_columns",
+    "write_masking",
     "write_paper_tables",
     "write_rows",
     "write_summary",
