@@ -1,6 +1,7 @@
 """Measures: pure functions over every row that they are given, each with a Metric that applies who counts."""
 
-from advscope.measures.activation_bias import ActivationBias, LayerBias, activation_bias
+from advscope.measures.activation_bias import ActivationBias, LayerBias, activation_bias, activation_biases
+from advscope.measures.activation_maps import activation_maps
 from advscope.measures.attack_cost import AttackCost
 from advscope.measures.base import ImageMeans
 from advscope.measures.control_perturbations import noise_control, shuffled_cells_control, shuffled_control
@@ -54,6 +55,8 @@ __all__ = [
     "TopQuantile",
     "UnitSensitivity",
     "activation_bias",
+    "activation_biases",
+    "activation_maps",
     "cell_mask",
     "cell_norms",
     "dissect",

@@ -233,7 +233,7 @@ def test_two_processes_give_the_bits_of_one(masked: Path, run: Path, tmp_path: P
         ),
         ({"layer": "layer3.9"}, "has no layer 'layer3.9'; the nearest names are"),
         (
-            {"layer": "layer2.0"},
+            {"layer": "layer2.0", "numbers": [0]},
             "the DissectionMonitor has no layer layer2.0; name it among its layers, which are layer3.0",
         ),
         ({"numbers": [0, 33]}, "numbers ask for 33 masked units, and layer layer3.0 has 32; leave out what is above"),
@@ -263,7 +263,7 @@ def test_a_ranking_of_other_units_is_refused(masked, run, tmp_path) -> None:
         (rows, "conv1", "ranks no unit of layer conv1; dissect it, or name one that is there: layer3.0"),
     ):
         write_units(tmp_path / "units.csv", kept)
-        path = overlay(tmp_path, dissect=False, ranking=str(tmp_path / "units.csv"), layer=layer)
+        path = overlay(tmp_path, dissect=False, ranking=str(tmp_path / "units.csv"), layer=layer, numbers=[0])
         with pytest.raises(SystemExit, match=message):
             evaluate.main(["--run", str(run), "--config", str(path), "--name", "no", *QUIET])
 
