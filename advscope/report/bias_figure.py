@@ -23,7 +23,11 @@ _PANELS = {
 
 
 def bias_curve(
-    figures: Mapping[str, Mapping[str, Any] | Estimate], attack: str, order: Iterable[str] = (), stage: str = "test"
+    figures: Mapping[str, Mapping[str, Any] | Estimate],
+    attack: str,
+    order: Iterable[str] = (),
+    stage: str = "test",
+    control: str = "",
 ) -> dict[str, dict[str, Estimate]]:
     """Return the figures ``{stage}/{attack}/bias/{layer}/relative`` and ``raw`` by layer.
 
@@ -33,13 +37,16 @@ def bias_curve(
         order: Layer names from input to output, or columns ``bias/{layer}/relative`` of the per-image rows: a summary
             sorts its keys, so it does not know. Layers that it leaves out follow in the order of ``figures``.
         stage: First part of the keys.
+        control: Name of a control perturbation, whose figures ``relative_{control}`` and ``raw_{control}`` are returned
+            instead, as ``relative`` and ``raw``; empty for the attack's own.
     """
     prefix = f"{stage}/{attack}/bias/"
+    wanted = {f"{quantity}_{control}" if control else quantity: quantity for quantity in _PANELS}
     curve: dict[str, dict[str, Estimate]] = {}
     for key, fields in figures.items():
         layer, _, quantity = key.removeprefix(prefix).rpartition("/")
-        if key.startswith(prefix) and quantity in _PANELS:
-            curve.setdefault(layer, {})[quantity] = estimate(fields)
+        if key.startswith(prefix) and quantity in wanted:
+            curve.setdefault(layer, {})[wanted[quantity]] = estimate(fields)
     names = [name.removeprefix("bias/").rpartition("/")[0] if name.startswith("bias/") else name for name in order]
     return {layer: curve[layer] for layer in dict.fromkeys([*names, *curve]) if layer in curve}
 

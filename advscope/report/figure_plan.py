@@ -120,6 +120,11 @@ def _summary_plan(evidence: Evidence) -> Plan:
         plan["accuracy"] = partial(accuracy_figure, {name: figures})
     attacks = dict.fromkeys(key.split("/")[1] for key in figures if "/bias/" in key)
     curves = {attack: bias_curve(figures, attack, evidence.columns) for attack in attacks}
+    noise = {
+        f"{attack}: noise of its size": bias_curve(figures, attack, evidence.columns, control="noise")
+        for attack in attacks
+    }
+    curves |= {line: curve for line, curve in noise.items() if curve}
     if any(curves.values()):
         plan["bias"] = partial(bias_figure, curves, f"{name}: activation bias by layer")
     if refined_families(key.split("/")[1] for key in figures if key.endswith("/size/l2")):

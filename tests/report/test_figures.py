@@ -196,6 +196,27 @@ def test_bias_figure_has_a_line_per_curve_and_a_gap_where_a_layer_is_missing() -
     assert pixels(figure).std() > 0
 
 
+def test_the_noise_control_has_lines_of_its_own(results: ModuleType) -> None:
+    figures = results.make_summary("demo", results.make_rows(0))["figures"]
+    without = evaluation_figures("demo", figures, {})["bias"]
+    noise = {
+        f"{key}_noise": Estimate(number / 100, 0, 1, 9)
+        for number, key in enumerate(key for key in figures if key.startswith("test/fgsm/bias/"))
+    }
+
+    curve = bias_curve(noise | figures, "fgsm", control="noise")
+
+    assert curve["fc"]["raw"] == noise["test/fgsm/bias/fc/raw_noise"]
+    assert curve["fc"]["relative"] == noise["test/fgsm/bias/fc/relative_noise"]
+    assert bias_curve(noise | figures, "fgsm") == bias_curve(figures, "fgsm")
+    figure = evaluation_figures("demo", figures | noise, {})["bias"]
+    lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[1].lines}
+    before = {line.get_label(): line.get_ydata().tolist() for line in without.axes[1].lines}
+    assert list(lines) == [*before, "fgsm: noise of its size"]
+    assert {label: lines[label] for label in before} == before
+    assert lines["fgsm: noise of its size"] == [curve[layer]["raw"].value for layer in bias_curve(figures, "fgsm")]
+
+
 def test_bias_figure_of_undefined_figures_alone_is_drawn() -> None:
     assert pixels(bias_figure({"one": estimates({"a": NAN, "b": NAN})})).std() > 0
 
