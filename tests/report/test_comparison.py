@@ -144,7 +144,7 @@ def test_accuracies_of_masked_networks_stand_behind_the_dissection_and_not_in_th
         *masked,
         "test/pgd/cost/forward_passes",
     ]
-    assert sorted(expected[::-1], key=lambda key: _place(key, [])) == expected
+    assert sorted(set(expected), key=lambda key: _place(key, [])) == expected
     assert [is_main(key) for key in expected] == [True, True, False, False, False, False]
 
 
