@@ -58,25 +58,24 @@ def masked(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run / "results" / "masking"
 
 
-def network_of(run: Path) -> CIFARResNet:
+def curve_of(run: Path, masked: Path, shapes_root: Path, images: int):
+    """Return the orders of a dissection's units, and what the measure says of them on the first test images."""
+    data = ConceptShapes(root=shapes_root, train=96, val=40, test=20, eval_batch_size=7)
+    data.setup("test")
+    data.max_images = images
     network = CIFARResNet(8, width=8).eval().to(memory_format=torch.channels_last)
     load_weights(network, run / "checkpoints" / "last.ckpt")
-    return network
+    units = read_units(masked / "units.csv")
+    orders = unit_orders(torch.tensor(units["sensitivity"]), torch.tensor(units["interpretability"]), 2)
+
+    def without(units):
+        return MicroBatched(UnitMasking(network, {LAYER: units}), 16)
+
+    return orders, masking_curve(without, data.test_dataloader(), orders, [0, 3, 20], PGD(0.02, 0.01, 2))
 
 
 def test_figures_and_rows_are_those_of_the_measure(masked: Path, run: Path, shapes_root: Path) -> None:
-    data = ConceptShapes(root=shapes_root, train=96, val=40, test=20, eval_batch_size=7)
-    data.setup("test")
-    network = network_of(run)
-    units = read_units(masked / "units.csv")
-    orders = unit_orders(torch.tensor(units["sensitivity"]), torch.tensor(units["interpretability"]), 2)
-    curve = masking_curve(
-        lambda units: MicroBatched(UnitMasking(network, {LAYER: units}), 16),
-        data.test_dataloader(),
-        orders,
-        [0, 3, 20],
-        PGD(0.02, 0.01, 2),
-    )
+    orders, curve = curve_of(run, masked, shapes_root, 20)
     figures = read_summary(masked / "summary.json")["figures"]
     rows = read_masking(masked / "masking.csv")
     assert rows["order"].tolist() == ["sensitive"] * 3 + ["interpretable"] * 3 + ["random"] * 3
@@ -147,7 +146,7 @@ def test_a_killed_evaluation_goes_on_after_the_last_set(masked, run, tmp_path, m
 
 
 def test_outcomes_of_other_images_are_made_again(masked, run, tmp_path, monkeypatch) -> None:
-    path = overlay(tmp_path, numbers=[0, 3])
+    path = overlay(tmp_path, dissect=False, ranking=str(masked / "units.csv"), numbers=[0, 3])
     command = ["--run", str(run), "--config", str(path), "--name", "more", *QUIET]
     write = KeptOutcomes.__setitem__
 
@@ -167,19 +166,17 @@ def test_outcomes_of_other_images_are_made_again(masked, run, tmp_path, monkeypa
     assert rows["robust_accuracy"].tolist() == whole["robust_accuracy"][same].tolist()
 
 
-def test_a_ranking_from_a_file_is_that_of_the_dissection(masked, run, tmp_path) -> None:
-    path = overlay(
-        tmp_path, dissect=False, ranking=str(masked / "units.csv"), max_images=13, orders=["random", "sensitive"]
-    )
+def test_a_ranking_from_a_file_on_the_first_images(masked, run, shapes_root, tmp_path) -> None:
+    given = {"ranking": str(masked / "units.csv"), "max_images": 13, "orders": ["random", "sensitive"]}
+    path = overlay(tmp_path, dissect=False, **given)
     evaluate.main(["--run", str(run), "--config", str(path), "--name", "from_file", *QUIET])
-    path = overlay(tmp_path, max_images=13)
-    evaluate.main(["--run", str(run), "--config", str(path), "--name", "thirteen", *QUIET])
-    found, expected = (read_masking(run / "results" / name / "masking.csv") for name in ("from_file", "thirteen"))
-    assert list(dict.fromkeys(found["order"])) == ["random", "sensitive"]
+    found = read_masking(run / "results" / "from_file" / "masking.csv")
+    _, curve = curve_of(run, masked, shapes_root, 13)
+    assert found["order"].tolist() == ["random"] * 3 + ["sensitive"] * 3
     assert set(found["images"]) == {13}
-    for order in ("random", "sensitive"):
-        for name in ("clean_accuracy", "robust_accuracy"):
-            assert found[name][found["order"] == order].tolist() == expected[name][expected["order"] == order].tolist()
+    expected = [curve[order][number] for order in ("random", "sensitive") for number in (0, 3, 20)]
+    assert found["clean_accuracy"] == pytest.approx([point.clean.value for point in expected], rel=1e-8)
+    assert found["robust_accuracy"] == pytest.approx([point.robust.value for point in expected], rel=1e-8)
 
 
 def test_units_without_a_value_are_masked_in_no_order(masked, run, tmp_path) -> None:
@@ -201,8 +198,9 @@ def test_units_without_a_value_are_masked_in_no_order(masked, run, tmp_path) -> 
 
 
 def test_where_time_is_up_masking_is_left_to_the_next_run(masked, run, tmp_path) -> None:
-    command = ["--run", str(run), "--config", str(overlay(tmp_path)), "--name", "timed", *QUIET]
-    command.append("--data.init_args.eval_batch_size=5")
+    path = overlay(tmp_path, dissect=False, ranking=str(masked / "units.csv"))
+    command = ["--run", str(run), "--config", str(path), "--name", "timed", *QUIET]
+    command.append("--data.init_args.eval_batch_size=10")
     evaluate.main([*command, "--max_minutes", "1e-9"])
     folder = run / "results" / "timed"
     assert read_summary(folder / "summary.json")["data"]["complete"] is False
