@@ -2,8 +2,9 @@
 
 Attacks the test images once per named attack, measures the adversarial examples, and writes
 runs/NAME/results/OVERLAY/{summary.json, timing.json, images.csv, arrays.npz, figures/},
-units.csv where units were dissected, and table1.md, table2.md, tableA1.md where the attacks are those of
-Xu et al. 2019 (configs/paper/). One that is stopped goes on where it was when it is started again.
+units.csv where units were dissected, masking.csv where they were masked, and table1.md, table2.md,
+tableA1.md where the attacks are those of Xu et al. 2019 (configs/paper/). One that is stopped goes on where it was
+when it is started again.
 A network trained elsewhere: ``python evaluate.py --config configs/NAME.yaml --weights FILE``.
 """
 
@@ -25,7 +26,7 @@ def main(args: list[str] | None = None) -> None:
         if not data.get("complete", True):
             wanted = len(cli.datamodule.tested_places())
             print(f"Time was up after {data['n']} of {wanted} images: the same command goes on.", flush=True)
-        units = "units.csv, " if (cli.folder / "units.csv").exists() else ""
+        units = "".join(f"{name}, " for name in ("units.csv", "masking.csv") if (cli.folder / name).exists())
         tables = "".join(f"{path.name}, " for path in sorted(cli.folder.glob("table*.md")))
         print(f"Written to {cli.folder}: summary.json, images.csv, arrays.npz, {units}{tables}figures/", flush=True)
 

@@ -26,8 +26,12 @@ class Estimate(NamedTuple):
     undefined: int = 0
 
 
-def rate(successes: int, n: int) -> Estimate:
+def rate(successes: float, n: int) -> Estimate:
     """Return a share of ``n`` images with Wilson's 95% interval; ``nan`` for ``n = 0``.
+
+    Args:
+        successes: How many of them; a mean of several such counts need not be a whole number.
+        n: Number of images.
 
     References:
         Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, JASA 22, 1927.

@@ -1,6 +1,6 @@
 """Finding the layers of a network by name, and reading their outputs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -32,7 +32,9 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
 
 
 @contextmanager
-def recording(network: nn.Module, names: Sequence[str], copy: bool = False) -> Iterator[dict[str, list[Tensor]]]:
+def recording(
+    network: nn.Module, names: Sequence[str], copy: bool = False, of: Callable[[Tensor], Tensor] | None = None
+) -> Iterator[dict[str, list[Tensor]]]:
     """Record the outputs of layers while the ``with`` lasts; the hooks are removed in any case.
 
     Args:
@@ -40,6 +42,7 @@ def recording(network: nn.Module, names: Sequence[str], copy: bool = False) -> I
         names: Names of submodules, as in ``named_modules()``.
         copy: Whether to keep copies, which later in-place operations cannot change, rather than the very tensors,
             towards which gradients can be taken.
+        of: What to keep of an output instead, where the whole would take too much memory.
 
     Yields:
         For each name the list of its outputs, one for each time it is called (so one per micro-batch).
@@ -53,7 +56,7 @@ def recording(network: nn.Module, names: Sequence[str], copy: bool = False) -> I
     def keep(name: str, output: object) -> None:
         if not isinstance(output, Tensor):
             raise ValueError(f"layer {name!r} returns a {type(output).__name__}, not a tensor; name another layer")
-        outputs[name].append(output.clone() if copy else output)
+        outputs[name].append(of(output) if of is not None else output.clone() if copy else output)
 
     handles = []
     try:
@@ -65,17 +68,25 @@ def recording(network: nn.Module, names: Sequence[str], copy: bool = False) -> I
             handle.remove()
 
 
-def activations(network: nn.Module, images: Tensor, names: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
+def activations(
+    network: nn.Module, images: Tensor, names: Sequence[str], of: Callable[[Tensor], Tensor] | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
     """Run a network once and return the outputs of layers, ``(N, ...)`` each, and the logits, ``(N, K)``.
 
     The outputs are copies from the moment at which a layer returned them: networks with in-place activations
     (torchvision's) overwrite the originals afterwards.
 
+    Args:
+        network: Any network, micro-batched or not.
+        images: ``(N, C, H, W)``.
+        names: Names of submodules.
+        of: Maps an output to what is kept of it, ``(N, ...)`` of its own memory; ``None`` for all of it.
+
     Raises:
         ValueError: If a name is unknown, a layer does not return a tensor, or it runs several times (or never) in one
             pass.
     """
-    with recording(network, names, copy=True) as outputs:
+    with recording(network, names, copy=True, of=of) as outputs:
         logits = network(images)
     # No images at all make one pass, too.
     passes = max(1, -(-len(images) // network.size)) if isinstance(network, MicroBatched) else 1

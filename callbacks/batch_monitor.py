@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from advscope.batch import AttackedBatch
 from advscope.measures import ImageMeans
 from advscope.precision import full_precision
-from callbacks.monitor import Monitor
+from callbacks.example_monitor import ExampleMonitor, rows_of
 
 
-class BatchMonitor(Monitor):
+class BatchMonitor(ExampleMonitor):
     """Measures the batches that the evaluation step attacked, once per attack; attacks nothing itself.
 
     Works during training (validation, every n epochs) and in evaluation (test). What it measures leaves the training
@@ -31,10 +31,8 @@ class BatchMonitor(Monitor):
     """
 
     def __init__(self, every_n_epochs: int = 1, max_images: int | None = None, examples: int = 6) -> None:
-        super().__init__(every_n_epochs, max_images)
-        self.examples = examples
+        super().__init__(every_n_epochs, max_images, examples)
         self.metrics: dict[str, ImageMeans] = {}
-        self.kept: dict[str, int] = {}
         self._first: Tensor | None = None
 
     @abstractmethod
@@ -44,10 +42,6 @@ class BatchMonitor(Monitor):
     @abstractmethod
     def measure_batch(self, network: nn.Module, batch: AttackedBatch) -> dict[str, Tensor]:
         """Return the quantities of ``N`` attacked images by name, ``(N,)`` each, ``nan`` where undefined."""
-
-    def example_arrays(self, network: nn.Module, batch: AttackedBatch) -> dict[str, Tensor]:
-        """Return what figures need of a few images, ``(N, ...)`` each; nothing by default."""
-        return {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the settings against those of the module, before time is lost."""
@@ -81,7 +75,7 @@ class BatchMonitor(Monitor):
         for attack, whole in outputs.items():
             batch = whole
             if self._first is not None:
-                batch = _rows(whole, torch.isin(whole.indices, self._first.to(whole.indices.device)))
+                batch = rows_of(whole, torch.isin(whole.indices, self._first.to(whole.indices.device)))
             if not len(batch.indices):
                 continue
             with full_precision(pl_module.device.type):
@@ -97,18 +91,9 @@ class BatchMonitor(Monitor):
         blank = torch.full(batch.indices.shape, torch.nan, dtype=torch.float64, device=batch.indices.device)
         columns = {name: blank.clone() for name in self.metrics[attack].quantities}
         if batch.attacked.any():
-            for name, values in self.measure_batch(network, _rows(batch, batch.attacked)).items():
+            for name, values in self.measure_batch(network, rows_of(batch, batch.attacked)).items():
                 columns[name][batch.attacked] = values.double()
         return columns
-
-    def keep_examples(self, attack: str, batch: AttackedBatch, network: nn.Module) -> None:
-        """Keep the arrays of the first attacked images, as long as examples are wanted."""
-        chosen = batch.attacked.nonzero().flatten()[: max(0, self.examples - self.kept[attack])]
-        if len(chosen):
-            self.kept[attack] += len(chosen)
-            few = _rows(batch, chosen)
-            arrays = {"indices": few.indices} | self.example_arrays(network, few)
-            self.arrays.setdefault(attack, []).append({name: array.cpu() for name, array in arrays.items()})
 
     def state(self) -> dict[str, Any]:
         """Return the metrics' sums, and how many examples were kept."""
@@ -152,8 +137,3 @@ class BatchMonitor(Monitor):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log."""
         self.finish(trainer, pl_module, "test")
-
-
-def _rows(batch: AttackedBatch, chosen: Tensor) -> AttackedBatch:
-    """Return some rows of a batch."""
-    return AttackedBatch(*(field[chosen] for field in batch))

@@ -23,7 +23,7 @@ from callbacks.monitor import Monitor
 from callbacks.run_record import versions
 from callbacks.wandb_evaluation import TABLE_ROWS, log_evaluation
 
-OF_MONITORS = ("significance.csv", "unit_examples.npz", "top_images.npz")
+OF_MONITORS = ("significance.csv", "masking.csv", "unit_examples.npz", "top_images.npz")
 """Files that monitors write themselves, beside the folder ``dissection``."""
 
 

@@ -29,6 +29,7 @@ class EvaluationRecord(Callback):
     ``images.csv``    One row per image and attack
     ``arrays.npz``    A few attacked images with what figures need of them
     ``units.csv``     One row per unit and layer, where units were dissected
+    ``masking.csv``   One row per order and number of masked units, where units were masked
     ``figures/``      Figures as PNG and SVG
     ``shards/``       What is finished, while the evaluation runs or where it was stopped
     ================= =======================================================================================

@@ -1,6 +1,7 @@
 """Measures: pure functions over every row that they are given, each with a Metric that applies who counts."""
 
-from advscope.measures.activation_bias import ActivationBias, LayerBias, activation_bias
+from advscope.measures.activation_bias import ActivationBias, LayerBias, activation_bias, activation_biases
+from advscope.measures.activation_maps import activation_maps
 from advscope.measures.attack_cost import AttackCost
 from advscope.measures.base import ImageMeans
 from advscope.measures.control_perturbations import noise_control, shuffled_cells_control, shuffled_control
@@ -23,6 +24,7 @@ from advscope.measures.interpretability_score import (
     interpretability_score,
     masked_share,
 )
+from advscope.measures.masking_curve import MaskedOutcome, MaskingPoint, masking_curve
 from advscope.measures.perturbation_size import PerturbationSize, PerturbationSizes, perturbation_size
 from advscope.measures.promotion_suppression import CellEffects, PromotionSuppression, promotion_suppression
 from advscope.measures.robust_accuracy import RobustAccuracy
@@ -30,6 +32,7 @@ from advscope.measures.salient_mask import salient_mask
 from advscope.measures.salient_pixels import SalientPixels
 from advscope.measures.significance import significant
 from advscope.measures.significant_cells import SignificantCells
+from advscope.measures.unit_orders import unit_orders
 
 __all__ = [
     "ActivationBias",
@@ -46,7 +49,9 @@ __all__ = [
     "LayerBias",
     "MaskCounter",
     "MaskCounts",
+    "MaskedOutcome",
     "MaskedShare",
+    "MaskingPoint",
     "PerturbationSize",
     "PerturbationSizes",
     "PromotionSuppression",
@@ -56,6 +61,8 @@ __all__ = [
     "TopQuantile",
     "UnitSensitivity",
     "activation_bias",
+    "activation_biases",
+    "activation_maps",
     "cell_mask",
     "cell_norms",
     "dissect",
@@ -63,6 +70,7 @@ __all__ = [
     "interpretability_score",
     "kendall",
     "masked_share",
+    "masking_curve",
     "noise_control",
     "pearson",
     "perturbation_size",
@@ -73,5 +81,6 @@ __all__ = [
     "significant",
     "top_units_p_values",
     "unit_masks",
+    "unit_orders",
     "without_cells",
 ]

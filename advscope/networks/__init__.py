@@ -7,6 +7,7 @@ from advscope.networks.normalize import Normalize, PerImageStandardize
 from advscope.networks.preact_resnet import PreActResNet18
 from advscope.networks.preprocessing import Preprocessing
 from advscope.networks.resnet import ResNet18, ResNet34, ResNet50
+from advscope.networks.unit_masking import UnitMasking
 from advscope.networks.weights import load_weights
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "ResNet18",
     "ResNet34",
     "ResNet50",
+    "UnitMasking",
     "load_weights",
 ]

@@ -15,7 +15,7 @@ from advscope.report.score_columns import chance_behind_score
 
 STAGE = "test"
 _WITHOUT_EFFECT = ("chunk_size", "every_n_epochs", "examples")
-_MEASURES = ("size", "psr", "is", "bias", "dissection", "cost")
+_MEASURES = ("size", "psr", "is", "bias", "dissection", "masking", "cost")
 _MAIN = re.compile(
     r"(accuracy|size/(success_rate|l0|l1|l2|linf)|psr/(?!operations)[a-z]+_share|is/(score|chance|excess)(?!\w*_at_)\w*"
     r"|bias/.+/relative|dissection/.+/(detectors|sensitivity))$"
@@ -100,7 +100,8 @@ def compare_results(read: Sequence[RunResults]) -> Comparison:
 
 def is_main(key: str) -> bool:
     """Return whether a figure, or a column of the per-image rows, belongs to the short table."""
-    return _MAIN.search(key) is not None
+    # A masked network's accuracies are of another network, and many.
+    return _MAIN.search(key) is not None and "/masking/" not in key
 
 
 def _refuse_other_data(runs: Sequence[RunResults]) -> None:
@@ -128,7 +129,7 @@ def _refuse_other_data(runs: Sequence[RunResults]) -> None:
 def _place(key: str, columns: list[str]) -> tuple[Any, ...]:
     """Return what figures are sorted by: accuracies first, then measure by measure, each attack's in column order."""
     _, attack, name = (*key.split("/", 2), "", "")[:3]
-    if name.endswith("accuracy"):
+    if name in ("accuracy", "robust_accuracy"):
         return (0, {"clean": 0, "all": 2}.get(attack, 1), attack, 0, [])
     measure = name.split("/")[0]
     rank = _MEASURES.index(measure) if measure in _MEASURES else len(_MEASURES)

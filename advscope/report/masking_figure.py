@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advscope.report.dissection_tables import Table
 from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, LINE_STYLES, WIDTH, style, write_heading
+from advscope.tables.csv_table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ def masking_lines(table: Table, layer: str, order: str, attack: str) -> Iterator
     draws is a line: the first of each number, the second, and so on.
 
     Args:
-        table: As :func:`~advscope.report.dissection_tables.read_masking` returns it.
+        table: As :func:`~advscope.tables.read_masking` returns it.
         layer: Name of the layer.
         order: One of :data:`ORDERS`.
         attack: Name of the attack.
@@ -42,7 +42,7 @@ def masking_figure(tables: Mapping[str, Table], title: str = "") -> "Figure":
     """Draw clean and robust accuracy against the number of masked units, one line per order, with 95% bands.
 
     Args:
-        tables: For each run's name its table, as :func:`~advscope.report.dissection_tables.read_masking` returns it.
+        tables: For each run's name its table, as :func:`~advscope.tables.read_masking` returns it.
         title: What stands before the number of images.
 
     Returns:

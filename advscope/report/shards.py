@@ -87,6 +87,22 @@ class Shards:
         for number in range(self.count()):
             yield self.read(number)
 
+    def write_part(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write what was finished beside the batches: work of its own, which would be lost where it is killed.
+
+        Args:
+            name: Name of the part: letters, digits and underscores.
+            content: As for :meth:`write`.
+        """
+        buffer = io.BytesIO()
+        torch.save(dict(content), buffer)
+        write_atomically(self.own / "parts" / f"{name}.pt", buffer.getvalue())
+
+    def parts(self) -> Iterator[dict[str, Any]]:
+        """Yield what :meth:`write_part` wrote, by name."""
+        for path in sorted((self.own / "parts").glob("*.pt")):
+            yield torch.load(path, map_location="cpu", weights_only=True)
+
     def set_aside_from(self, number: int) -> int:
         """Set the shards of this batch and of those after it aside, and return how many they are."""
         later = range(number, self.count())

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advscope.report.bias_figure import merged_layers
-from advscope.report.dissection_tables import Table
 from advscope.report.figure_style import LINE_COLOURS, LINE_MARKERS, WIDTH, style, write_heading
+from advscope.tables.csv_table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def layer_values(
     """Return the p-values of one N by layer, and which of them stay below 0.05 when corrected.
 
     Args:
-        table: As :func:`~advscope.report.dissection_tables.read_significance` returns it.
+        table: As :func:`~advscope.tables.read_significances` returns it.
         layers: Names of the layers.
         top: N, the number of most sensitive units.
         regular: 1 for regular units alone, else 0.
@@ -59,7 +59,7 @@ def significance_figure(tables: Mapping[str, Table], title: str = "") -> "Figure
     N, a hollow one does not. The dotted line is 0.05.
 
     Args:
-        tables: For each run's name its table, as :func:`~advscope.report.dissection_tables.read_significance` returns
+        tables: For each run's name its table, as :func:`~advscope.tables.read_significances` returns
             it; each has rows of panels of its own.
         title: What stands over the panels.
 

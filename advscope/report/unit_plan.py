@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from advscope.report.dissection_tables import Table, read_masking, read_significance
 from advscope.report.masking_figure import masking_figure
 from advscope.report.significance_figure import significance_figure
 from advscope.report.top_detector_figure import top_detector_figure, top_detectors
@@ -15,6 +14,8 @@ from advscope.report.unit_example_figure import unit_example_figure
 from advscope.report.unit_examples import UnitExamples, read_unit_examples
 from advscope.report.unit_explanation_figure import unit_explanation_figure
 from advscope.report.unit_figures import detector_figure, layers_of, sensitivity_figure
+from advscope.tables import read_masking, read_significances
+from advscope.tables.csv_table import Table
 from advscope.tables.unit_rows import Units, read_units
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def read_unit_evidence(folder: str | Path) -> UnitEvidence:
     folder = Path(folder)
     return UnitEvidence(
         _read(folder / "units.csv", read_units),
-        _read(folder / "significance.csv", read_significance),
+        _read(folder / "significance.csv", read_significances),
         _read(folder / "masking.csv", read_masking),
         _read(folder / "unit_examples.npz", read_unit_examples),
         _read(folder / "top_images.npz", read_top_images),

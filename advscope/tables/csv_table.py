@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 DIGITS = 9
 """Significant digits of a written number: those that tell any two float32 apart."""
+
+Table = Mapping[str, NDArray[Any]]
+"""A table's columns by name, one entry per row."""
 
 
 def number_field(value: Any, name: str, path: str | Path) -> str:

@@ -16,9 +16,6 @@ from advscope.tables.unit_rows import REMEDY
 METHODS = ("", "exact", "normal")
 """How ``p_approximate`` was found; nothing where it is undefined."""
 
-Significances = Mapping[str, NDArray[Any]]
-"""One run's tests by column, as :func:`read_significances` returns them."""
-
 TEXTS = ("layer", "method")
 COUNTS = ("top", "units", "regular", "images", "undefined")
 COLUMNS = (

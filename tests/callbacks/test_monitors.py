@@ -26,6 +26,8 @@ MONITORS = (
     "ActivationBiasMonitor",
     "PerturbationSizeMonitor",
     "DissectionMonitor",
+    "UnitMaskingMonitor",
+    "ActivationMapsMonitor",
 )
 
 
@@ -38,7 +40,9 @@ def fit(run, tiny_arguments, monitors, epochs=2, **settings):
         "ig": {"class_path": "advscope.explainers.IntegratedGradients", "init_args": {"steps": 2}},
     }
     own = {
+        "ActivationBiasMonitor": {"control": True},
         "DissectionMonitor": {"data": data, "draws": 100},
+        "UnitMaskingMonitor": {"layer": "layer3.0"},
         # Not "auto": that the partial forward runs is the point.
         "PromotionSuppressionMonitor": {"forward": "partial"},
         "InterpretabilityMonitor": {"further": explainers, "quantiles": [0.5], "control_cell_size": 4},
@@ -65,7 +69,14 @@ def test_training_with_every_monitor_is_bit_identical_to_training_without(tmp_pa
         assert torch.equal(state["momentum_buffer"], other["optimizer_states"][0]["state"][place]["momentum_buffer"])
     assert torch.equal(one["random_state"], other["random_state"])
     scores = ("is/score_clean", "is/score_adversarial_shuffled_cells_smooth_at_50", "is/score_clean_noise_ig")
-    for measure in ("psr/inactive_share", *scores, "bias/conv1/raw", "size/l2", "size/success_rate"):
+    for measure in (
+        "psr/inactive_share",
+        *scores,
+        "bias/conv1/raw",
+        "bias/conv1/raw_noise",
+        "size/l2",
+        "size/success_rate",
+    ):
         assert watched[-1][f"val/pgd20/{measure}"] is not None
     assert watched[-1]["val/pgd20/psr/operations_share"] < 0.9
     assert watched[-1]["val/pgd/dissection/layer3.0/units"] == 32

@@ -9,7 +9,7 @@ from torch import nn
 
 from advscope.frozen import MicroBatched
 from advscope.layers import blocks
-from advscope.measures import ActivationBias, activation_bias
+from advscope.measures import ActivationBias, LayerBias, activation_bias, activation_biases
 
 
 class Small(nn.Module):
@@ -145,3 +145,28 @@ def test_refuses_bad_arguments():
         activation_bias(network, images, adversarials, chunk_size=0)
     with pytest.raises(ValueError, match="no blocks to measure, or layers is empty"):
         activation_bias(network, images, adversarials, [])
+
+
+@pytest.mark.parametrize("chunk_size", [2, 64])
+def test_several_versions_at_once_are_each_by_itself(chunk_size):
+    network, (images, adversarials) = MicroBatched(Small().eval(), 3), batch()
+    versions = {"": adversarials, "noise": 2 * images - adversarials, "same": images}
+    passes = network.forwards
+    found = activation_biases(network, images, versions, chunk_size=chunk_size)
+    assert network.forwards - passes == 4 * 5
+    for name, others in versions.items():
+        alone = activation_bias(network, images, others)
+        assert list(found[name]) == list(alone)
+        for layer in alone:
+            assert torch.equal(found[name][layer].raw, alone[layer].raw)
+            assert torch.equal(found[name][layer].relative, alone[layer].relative)
+    assert not found["same"]["stem"].raw.any()
+
+
+def test_names_of_a_control():
+    assert ActivationBias(["a", "b"], ["noise"]).quantities == (
+        "a/raw", "a/relative", "a/raw_noise", "a/relative_noise",
+        "b/raw", "b/relative", "b/raw_noise", "b/relative_noise",
+    )  # fmt: skip
+    bias = {"a": LayerBias(torch.ones(1), torch.zeros(1))}
+    assert list(ActivationBias.columns(bias, "noise")) == ["a/raw_noise", "a/relative_noise"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from advscope.report import compare, read_rows, read_summary, write_rows, write_summary
-from advscope.report.comparison import Line
+from advscope.report.comparison import Line, _place, is_main
 
 
 def line(lines: tuple[Line, ...], key: str) -> Line:
@@ -134,6 +134,18 @@ def test_order_is_accuracies_then_measures_with_layers_from_input_to_output(runs
         *(f"{attack}/{name}" for names in measures for attack in ("fgsm", "pgd20") for name in names),
     ]  # fmt: skip
     assert any(key.key == "test/fgsm/bias/stem/raw" and not key.main for key in compare(runs).lines)
+
+
+def test_accuracies_of_masked_networks_stand_behind_the_dissection_and_not_in_the_short_table() -> None:
+    masked = [f"test/pgd/masking/conv1/random/{n}/robust_accuracy" for n in (0, 8, 16)]
+    expected = [
+        "test/pgd/robust_accuracy",
+        "test/pgd/dissection/conv1/detectors",
+        *masked,
+        "test/pgd/cost/forward_passes",
+    ]
+    assert sorted(set(expected), key=lambda key: _place(key, [])) == expected
+    assert [is_main(key) for key in expected] == [True, True, False, False, False, False]
 
 
 def test_a_third_run_narrows_the_images_to_those_attacked_in_all(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advscope.report.dissection_tables import read_masking
 from advscope.report.masking_figure import ORDERS, masking_figure, masking_lines
+from advscope.tables import read_masking
 
 
 @pytest.fixture

@@ -76,3 +76,19 @@ def test_later_shards_are_set_aside(shards, tmp_path):
     assert shards.count() == 1
     assert {path.name for path in (tmp_path / ASIDE).rglob("*.pt")} == {"000001.pt", "000002.pt"}
     assert shards.set_aside_from(1) == 0
+
+
+def test_parts_go_with_the_shards_and_are_no_batches(shards, tmp_path):
+    shards.write_part("b", {"value": torch.tensor([1 / 3], dtype=torch.float64)})
+    shards.write_part("a", {"value": torch.tensor([2.0])})
+    shards.write_part("a", {"value": torch.tensor([4.0])})
+    assert [part["value"].item() for part in Shards(tmp_path).parts()] == [4, 1 / 3]
+    assert shards.count() == 3
+    assert list(Shards(tmp_path, 1, 2).parts()) == []
+    assert shards.set_aside_from(1) == 2
+    assert len(list(shards.parts())) == 2
+    Shards(tmp_path).claim({"weights": "other"})
+    assert list(shards.parts()) == []
+    shards.write_part("c", {})
+    shards.clear()
+    assert not (tmp_path / "shards").exists()

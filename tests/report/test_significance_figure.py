@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advscope.report.dissection_tables import read_significance
 from advscope.report.significance_figure import LEVEL, TESTS, layer_values, significance_figure
+from advscope.tables import read_significances
 
 
 @pytest.fixture
 def table(dissected: ModuleType, tmp_path: Path) -> dict[str, Any]:
-    return read_significance(dissected.write_csv(tmp_path / "significance.csv", dissected.make_significance(0)))
+    return read_significances(dissected.write_csv(tmp_path / "significance.csv", dissected.make_significance(0)))
 
 
 def drawn(axis: Any) -> dict[tuple[int, int], tuple[float, bool]]:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from advscope.intervals import Estimate
-from advscope.report.dissection_tables import Table, read_masking
 from advscope.report.masking_figure import ORDERS, masking_lines
 from advscope.report.page.plot import describe, layout, number, plot_text
 from advscope.report.page.run_style import run_style
 from advscope.report.run_results import RunResults
+from advscope.tables import read_masking
+from advscope.tables.csv_table import Table
 
 _DASHES = dict(zip(ORDERS, ("solid", "dash", "dot"), strict=True))
 _SYMBOLS = dict(zip(ORDERS, ("circle", "square", "triangle-up"), strict=True))

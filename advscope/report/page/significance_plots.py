@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from advscope.report.comparison_tables import show_number
-from advscope.report.dissection_tables import Table, read_significance
 from advscope.report.page.plot import Plot, by_category, number, plot_text
 from advscope.report.page.run_style import run_style
 from advscope.report.run_results import RunResults
 from advscope.report.significance_figure import LEVEL, TESTS, layer_values, table_layers
+from advscope.tables import read_significances
+from advscope.tables.csv_table import Table
 
 
 def significance_of(runs: Sequence[RunResults]) -> list[Table | None]:
@@ -20,7 +21,7 @@ def significance_of(runs: Sequence[RunResults]) -> list[Table | None]:
         ValueError: If one is damaged.
     """
     paths = [run.results / "significance.csv" for run in runs]
-    tables = [read_significance(path) if path.is_file() else None for path in paths]
+    tables = [read_significances(path) if path.is_file() else None for path in paths]
     return [table if table is not None and len(table["layer"]) else None for table in tables]
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from advscope.intervals import Estimate
 from advscope.report.comparison import Comparison, Line
 from advscope.report.comparison_tables import chance_levels, label_in_section, leaves_out_zero, section_of, show_number
-from advscope.report.dissection_tables import Table
 from advscope.report.page.run_style import run_style
 from advscope.report.page.unit_plots import layers_of
 from advscope.report.run_results import RunResults
 from advscope.report.significance_figure import table_layers
+from advscope.tables.csv_table import Table
 from advscope.tables.unit_rows import Units
 
 UNSET = "\N{EN DASH}"
