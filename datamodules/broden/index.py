@@ -38,13 +38,28 @@ class AnnotatedImages(NamedTuple):
     width: int
     """Width of the masks: sw."""
 
+    @property
+    def unlabelled(self) -> NDArray[np.int64]:
+        """Rows of the images that neither have a mask nor a label of the whole image."""
+        bare = (self.masks == b"").all(1) & (self.labels == 0).all(1).numpy()
+        return self.rows[np.flatnonzero(bare)]
+
     def path(self, relative: bytes) -> str:
         """Return the path of a file that a row names."""
         return os.path.join(self.folder, os.fsdecode(relative))
 
 
-def read_index(root: Path, categories: Sequence[str], labels: Labels, split: str | None) -> AnnotatedImages:
+def read_index(
+    root: Path, categories: Sequence[str], labels: Labels, split: str | None, *, look: bool = True
+) -> AnnotatedImages:
     """Return the images of a split, or all, with their annotation in these categories.
+
+    Args:
+        root: Folder of the data.
+        categories: Which categories to read.
+        labels: Their labels.
+        split: ``train``, ``val``, or None for both.
+        look: Look at every file that is named; off where a full check has (:mod:`datamodules.broden.record`).
 
     Raises:
         FileNotFoundError: If index.csv, an image or a mask is missing.
@@ -85,8 +100,22 @@ def read_index(root: Path, categories: Sequence[str], labels: Labels, split: str
         height,
         width,
     )
-    _check_files(images, [row.where for _, row in chosen])
+    if look:
+        _check_files(images, [row.where for _, row in chosen])
     return images
+
+
+def whole_image_labels(root: Path, categories: Sequence[str], labels: Labels) -> list[list[tuple[str, int]]]:
+    """Return category and number of the labels that hold for each image as a whole, by the rows of index.csv.
+
+    Raises:
+        FileNotFoundError: If index.csv is missing.
+        ValueError: If it is no such table, or a label is unknown.
+    """
+    return [
+        [(category, number) for category in categories for number in _cell(row, category, labels).numbers]
+        for row in read_table(root / "index.csv", categories)
+    ]
 
 
 class _Cell(NamedTuple):
