@@ -1,4 +1,4 @@
-"""The command lines of Broden: ``python -m datamodules.broden check``, ``... download`` and ``... make``."""
+"""The command lines of Broden: ``python -m datamodules.broden`` with ``check``, ``download``, ``make``, ``colours``."""
 
 import argparse
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from datamodules.broden.check import check
+from datamodules.broden.colour_names import agreement, read_colour_table
 from datamodules.broden.download import download, unpack
 from datamodules.broden.make import Progress as Told
 from datamodules.broden.make import make
@@ -16,14 +17,15 @@ from datamodules.broden.record import recall
 
 
 def main(args: list[str] | None = None) -> None:
-    """Check, download or make data in Broden's layout.
+    """Check, download or make data in Broden's layout, or compare tables of colour names.
 
     Args:
         args: Words of the command line; None for the process's own.
     """
     arguments = _parser().parse_args(args)
     try:
-        {"check": _check, "download": _download, "make": _make}[arguments.command](arguments)
+        commands = {"check": _check, "download": _download, "make": _make, "colours": _colours}
+        commands[arguments.command](arguments)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
 
@@ -81,6 +83,16 @@ def _parser() -> argparse.ArgumentParser:
         "--ignore", type=int, action="append", default=[], metavar="N", help="a number of unlabelled pixels, besides 0"
     )
     making.add_argument("--keep-unlabelled", action="store_true", help="keep images without a label")
+
+    naming = commands.add_parser(
+        "colours",
+        help="compare a table of colour names with ours",
+        description="Tell for which share of the 32,768 cells of RGB, and of the pixels of images, a table of colour"
+        " names agrees with ours.",
+        epilog="example: python -m datamodules.broden colours w2color.npy --images data/broden1_224/images",
+    )
+    naming.add_argument("table", metavar="TABLE", help="a .npy file, as for make --colours")
+    naming.add_argument("--images", metavar="FOLDER", help="compare the pixels of its .jpg files, too, halved as masks")
     return parser
 
 
@@ -116,6 +128,15 @@ def _make(arguments: argparse.Namespace) -> None:
     print(f"wrote {made.images:,} images to {arguments.output}; labels: {labels}")
     if made.unlabelled:
         print(f"{made.unlabelled:,} images have no label but their colours'")
+
+
+def _colours(arguments: argparse.Namespace) -> None:
+    table = read_colour_table(Path(arguments.table))
+    print(f"cells of RGB // 8: {agreement(table, None).value:.4f} of {table.size:,}")
+    if arguments.images:
+        paths = sorted(Path(arguments.images).rglob("*.jpg"))
+        value, low, high, images, _ = agreement(table, paths)
+        print(f"pixels: {value:.4f} [{low:.4f}, {high:.4f}], mean over {images:,} images")
 
 
 @contextmanager

@@ -5,12 +5,17 @@ of NetDissect, which is learnt from images.
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from advscope.intervals import Estimate, mean
+from datamodules.image_preprocessing import read_rgb
 
 COLOURS = ("black", "blue", "brown", "grey", "green", "orange", "pink", "purple", "red", "white", "yellow")
 """The terms, in the order of the tables' values; that of van de Weijer et al., and of NetDissect's w2color.npy."""
@@ -36,25 +41,28 @@ class _Rule(NamedTuple):
 
 # The first rule that holds names a colour. Typical hues: red 25, orange 60, yellow 90, green 150, blue 265, purple 310.
 _RULES = (
-    # Without chroma; the darker, the more of it is not seen.
+    # Without chroma; the darker or lighter, the more of it is not seen.
     _Rule("black", chroma=(0, 20), lightness=(0, 15)),
     _Rule("black", chroma=(0, 15), lightness=(0, 25)),
     _Rule("black", chroma=(0, 10), lightness=(0, 30)),
-    _Rule("grey", chroma=(0, 10), lightness=(0, 80)),
-    _Rule("white", chroma=(0, 10)),
+    _Rule("white", chroma=(0, 15), lightness=(90, math.inf)),
+    _Rule("white", chroma=(0, 10), lightness=(80, math.inf)),
+    _Rule("grey", chroma=(0, 10)),
     # Pink is light or pale red, and light purple that leans to red.
-    _Rule("pink", hue=(0, 40), lightness=(60, math.inf)),
-    _Rule("pink", hue=(0, 40), chroma=(0, 40), lightness=(45, math.inf)),
-    _Rule("red", hue=(0, 40), chroma=(25, math.inf)),
-    _Rule("brown", hue=(0, 40)),
+    _Rule("pink", hue=(0, 42), lightness=(60, math.inf), chroma=(0, 70)),
+    _Rule("pink", hue=(0, 42), lightness=(45, math.inf), chroma=(0, 40)),
+    _Rule("red", hue=(0, 42), chroma=(25, math.inf)),
+    _Rule("brown", hue=(0, 42)),
     # Brown is orange or yellow that is pale or dark.
-    _Rule("orange", hue=(40, 75), chroma=(40, math.inf)),
-    _Rule("brown", hue=(40, 75)),
-    _Rule("brown", hue=(75, 95), chroma=(0, 35), lightness=(0, 75)),
+    _Rule("orange", hue=(42, 75), chroma=(40, math.inf), lightness=(45, math.inf)),
+    _Rule("brown", hue=(42, 75)),
+    _Rule("brown", hue=(75, 95), chroma=(0, 35), lightness=(0, 80)),
     _Rule("brown", hue=(75, 90), lightness=(0, 45)),
     _Rule("yellow", hue=(75, 115), lightness=(45, math.inf)),
     _Rule("green", hue=(75, 195)),
     _Rule("blue", hue=(195, 300)),
+    # The hue of dark, strong blues is too large in CIELAB: the primary of sRGB has 306.
+    _Rule("blue", hue=(300, 308), chroma=(55, math.inf), lightness=(0, 50)),
     _Rule("purple", hue=(300, 320)),
     _Rule("purple", hue=(320, 345), lightness=(0, 65)),
     _Rule("pink", hue=(320, 345)),
@@ -83,7 +91,7 @@ def colour_table() -> NDArray[np.uint8]:
 
     A cell is named after its centre.
     """
-    centres = (np.stack(np.indices(_TABLE), -1) * 8 + 4) / 255
+    centres = (np.moveaxis(np.indices(_TABLE), 0, -1) * 8 + 4) / 255
     found = lightness_chroma_hue(centres)
     table = np.full(_TABLE, len(COLOURS), np.uint8)
     for rule in _RULES:
@@ -132,4 +140,34 @@ def read_colour_table(path: Path) -> NDArray[np.uint8]:
 def colour_places(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the place in :data:`COLOURS` of each pixel's name, ``(H, W)``, of RGB ``(H, W, 3)``."""
     red, green, blue = np.moveaxis(pixels // 8, -1, 0)
-    return table[red, green, blue]
+    places: NDArray[np.uint8] = table[red, green, blue]
+    return places
+
+
+def at_mask_size(image: Image.Image, height: int, width: int) -> NDArray[np.uint8]:
+    """Return the pixels ``(height, width, 3)`` whose colours a mask of that size names, means of what they cover."""
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX))
+
+
+def agreement(table: NDArray[np.uint8], paths: Sequence[Path] | None) -> Estimate:
+    """Return the share of colours that a table and :func:`colour_table` name the same.
+
+    Args:
+        table: The other one, ``(32, 32, 32)``.
+        paths: Images, of whose pixels at half their size the share is meant, as a mean over the images with its
+            interval; None means cells, each of which counts once, and there is no interval: these are all there are.
+
+    Raises:
+        BrokenFileError: If an image cannot be decoded; names it.
+    """
+    same = table == colour_table()
+    if paths is None:
+        share = float(same.mean())
+        return Estimate(share, share, share, same.size)
+    shares = []
+    for path in paths:
+        image = read_rgb(str(path), remedy="replace or remove it")
+        width, height = ((side + 1) // 2 for side in image.size)
+        red, green, blue = np.moveaxis(at_mask_size(image, height, width) // 8, -1, 0)
+        shares.append(float(same[red, green, blue].mean()))
+    return mean(math.fsum(shares), math.fsum(share**2 for share in shares), len(shares))

@@ -80,7 +80,7 @@ def read_index(
     channels = [max(len(row[column].masks) for row in cells) for column in range(len(categories))]
     layers = tuple(category for category, count in zip(categories, channels, strict=True) for _ in range(count))
     masks = [
-        [name for cell, count in zip(row, channels, strict=True) for name in (cell.masks + [b""] * count)[:count]]
+        [name for cell, count in zip(row, channels, strict=True) for name in (*cell.masks, *(b"",) * count)[:count]]
         for row in cells
     ]
     # A label counts once for an image, whatever the number of categories that state it.
@@ -121,28 +121,34 @@ def whole_image_labels(root: Path, categories: Sequence[str], labels: Labels) ->
 class _Cell(NamedTuple):
     """What a row says in one category, dominant interpretations first."""
 
-    numbers: list[int]
+    numbers: tuple[int, ...] = ()
     """Labels of the whole image."""
-    masks: list[bytes]
+    masks: tuple[bytes, ...] = ()
     """Paths of label masks."""
 
 
+# Most cells are empty: one for all of them.
+_EMPTY = _Cell()
+
+
 def _cell(row: Row, category: str, labels: Labels) -> _Cell:
-    cell = _Cell([], [])
     content = row.cells[category]
-    for token in content.split(";") if content else ():
+    if not content:
+        return _EMPTY
+    numbers, masks = [], []
+    for token in content.split(";"):
         if not token:
             raise ValueError(f"{row.where}: {category} has an empty entry in {content!r}: separate entries by one ';'")
         if not is_number(token):
-            cell.masks.append(os.fsencode(token))
+            masks.append(os.fsencode(token))
         elif int(token) in labels.numbers[category]:
-            cell.numbers.append(int(token))
+            numbers.append(int(token))
         elif int(token):  # 0 is unlabelled: Broden writes it for a scene that is too rare for a number
             raise ValueError(
                 f"{row.where}: {category} has the label {token}, which c_{category}.csv does not list:"
                 " correct the row, or complete the tables"
             )
-    return cell
+    return _Cell(tuple(numbers), tuple(masks))
 
 
 def _mask_size(rows: Iterable[Row]) -> tuple[int, int]:

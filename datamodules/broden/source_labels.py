@@ -20,7 +20,7 @@ class SourceLabels(NamedTuple):
     def add(self, category: str, number: int) -> str | None:
         """Note that a category has a label; return why it cannot, in a few words, or None.
 
-        Without a table a label is named after its number.
+        Without a table a label is named after its number, and has one category: that two are the same is not known.
         """
         if number in self.names.get(category, {}):
             return None
@@ -28,6 +28,9 @@ class SourceLabels(NamedTuple):
             return f"the label {number}, which {self.stated_in} does not list in {category}"
         if number > MOST:
             return f"the label {number}, and numbers must be at most {MOST:,}"
+        for other, members in self.names.items():
+            if number in members:
+                return f"the label {number}, as {other} has (a table must tell whether they are one label)"
         self.names.setdefault(category, {})[number] = f"label {number}"
         return None
 

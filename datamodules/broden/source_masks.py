@@ -50,7 +50,8 @@ def nearest(mask: NDArray[np.uint16], height: int, width: int) -> NDArray[np.uin
     rows, columns = (
         ((2 * np.arange(new) + 1) * old) // (2 * new) for new, old in ((height, mask.shape[0]), (width, mask.shape[1]))
     )
-    return mask[rows[:, None], columns]
+    scaled: NDArray[np.uint16] = mask[rows[:, None], columns]
+    return scaled
 
 
 def matched(masks: Path, stems: frozenset[str]) -> dict[str, list[Path]]:
