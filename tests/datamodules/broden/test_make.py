@@ -63,7 +63,7 @@ class Given:
 
         self.save("object", "a", chosen([0, 1, 2], (16, 16)), "grey")
         self.save("object", "deep/b_1", chosen([0, 1, 300], (30, 21)), "grey16", of="deep/b")
-        self.save("object", "deep/b_2", chosen([0, 2, 255], (30, 21)), "palette", of="deep/b")
+        self.save("object", "deep/b_2", chosen([0, 1, 2, 255], (30, 21)), "palette", of="deep/b")
         self.save("part", "deep/b", chosen([0, 1], (30, 21)), "bits")
         self.save("part", "c_1", chosen([0, 7], (9, 40)), "broden")
 
