@@ -67,6 +67,8 @@ def unpack(archive: Path, folder: Path, progress: Progress | None = None) -> Non
         OSError: If it cannot be read, or the files cannot be written.
     """
     _refuse_filled(folder)
+    if not archive.is_file():
+        raise FileNotFoundError(f"{archive} is missing: name the .zip file of a release")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(folder, f".{uuid.uuid4().hex}.partial")
     try:
@@ -90,8 +92,6 @@ def unpack(archive: Path, folder: Path, progress: Progress | None = None) -> Non
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{archive} is missing: name the .zip file of a release") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{archive} is no whole .zip file ({reason}): download it again") from error
