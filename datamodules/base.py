@@ -174,6 +174,11 @@ class BatchLoader(ABC):
         self.places: Tensor | None = None
         self._epoch: int | None = None
 
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """Every label that ``concepts`` and ``image_concepts`` of its batches can hold; none where there are none."""
+        return self.data.concepts
+
     @abstractmethod
     def fetch(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Batch]:
         """Yield the batches that are at these places of the split; no places make a batch without images."""

@@ -87,7 +87,9 @@ def central_crop(image: Image.Image, *, size: int, resize: int, resampling: Imag
     return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
-def read_rgb(source: str | BytesIO, name: str | None = None) -> Image.Image:
+def read_rgb(
+    source: str | BytesIO, name: str | None = None, remedy: str = "replace or remove it, or set broken to skip"
+) -> Image.Image:
     """Return an encoded image decoded as RGB, all of it: a file that is cut off is broken, not half grey.
 
     As torchvision does it: grey levels are repeated, an alpha channel is dropped, CMYK and palettes are converted, and
@@ -97,6 +99,7 @@ def read_rgb(source: str | BytesIO, name: str | None = None) -> Image.Image:
     Args:
         source: A path, or the file's bytes.
         name: What messages call it; None for the path.
+        remedy: What messages advise.
 
     Raises:
         BrokenFileError: If it cannot be decoded, or holds 32-bit numbers, whose white is not known; names it in one
@@ -117,9 +120,7 @@ def read_rgb(source: str | BytesIO, name: str | None = None) -> Image.Image:
     # PIL reports damage by all of these, by the format.
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
-        raise BrokenFileError(
-            f"{name} is no readable image ({reason}): replace or remove it, or set broken to skip"
-        ) from error
+        raise BrokenFileError(f"{name} is no readable image ({reason}): {remedy}") from error
 
 
 @contextmanager

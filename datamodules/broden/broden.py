@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from datamodules.base import ImageDataModule, SplitName
 from datamodules.broden.decoder import AnnotatedImageDecoder
 from datamodules.broden.index import SPLITS, AnnotatedImages, read_index
 from datamodules.broden.labels import Labels, read_categories, read_labels
+from datamodules.broden.record import is_checked
 from datamodules.decoding_loader import DecodingLoader
 
 
@@ -28,7 +30,9 @@ class Broden(ImageDataModule):
 
     There is nothing to train either: all stages and splits (``train``, ``val``, ``test``) give the same chosen images,
     and ``split`` chooses among Broden's own. A training loader shuffles them and augments nothing. ``setup`` reads the
-    tables, and looks at every file that they name, before the first image is decoded.
+    tables, and looks at every file that they name, before the first image is decoded; where ``python -m
+    datamodules.broden check`` has read all files, it only makes sure that they are the same (docs/broden.md). How many
+    images have no label in the categories read is said in a warning.
 
     Args:
         root: Folder of the data, which holds index.csv, category.csv, label.csv, c_*.csv and ``images``.
@@ -92,8 +96,19 @@ class Broden(ImageDataModule):
 
     @cached_property
     def images(self) -> AnnotatedImages:
-        """The chosen images, and where their annotation is; read, and every file looked at, at the first call."""
-        return read_index(self.root, self.categories, self.labels, self.chosen_split)
+        """The chosen images, and where their annotation is; read at the first call.
+
+        Every file is looked at then, unless a full check has read them all and none has changed since.
+        """
+        look = not is_checked(self.root)
+        images = read_index(self.root, self.categories, self.labels, self.chosen_split, look=look)
+        if unlabelled := len(images.unlabelled):
+            warnings.warn(
+                f"{self.root}: {unlabelled:,} of {len(images.rows):,} images have no label in"
+                f" {', '.join(self.categories)}; they are kept, and count for the thresholds of units",
+                stacklevel=2,
+            )
+        return images
 
     @property
     def concepts(self) -> tuple[Concept, ...]:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -41,10 +42,12 @@ class AnnotatedImageDecoder(BatchDecoder):
         concepts = np.zeros(shape, np.int16)
         for number, place in enumerate(places):
             try:
-                pixels[number] = self._pixels(place)
+                # PIL's resize antialiases; to its own size it copies, so that pixels stay exact.
+                image = self.image(place).resize((self.size, self.size), Image.Resampling.BILINEAR)
+                pixels[number] = np.asarray(image)
                 for layer, mask in enumerate(self.images.masks[place]):
                     if mask:
-                        concepts[number, layer] = self._mask(mask, self.images.layers[layer])
+                        concepts[number, layer] = self.mask(place, layer)
             except BrokenFileError as error:
                 raise BrokenFileError(f"row {self.images.rows[place]} of index.csv: {error}") from error
         return Batch(
@@ -55,13 +58,22 @@ class AnnotatedImageDecoder(BatchDecoder):
             self.images.labels[torch.from_numpy(places)],
         )
 
-    def _pixels(self, place: int) -> np.ndarray:
-        image = read_rgb(self.images.path(self.images.images[place]))
-        # PIL's resize antialiases; to its own size it copies, so that pixels stay exact.
-        return np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR))
+    def image(self, place: int) -> Image.Image:
+        """Return an image as it is stored, by its place among the chosen ones.
 
-    def _mask(self, relative: bytes, category: str) -> np.ndarray:
-        path = self.images.path(relative)
+        Raises:
+            BrokenFileError: If it cannot be decoded; names the file.
+        """
+        return read_rgb(self.images.path(self.images.images[place]), remedy="replace it, or remove its row")
+
+    def mask(self, place: int, layer: int) -> NDArray[np.uint16]:
+        """Return the label numbers of a mask that is there, ``(sh, sw)``.
+
+        Raises:
+            BrokenFileError: If it cannot be decoded, is of another size, or has a label that its category does not
+                list; names the file.
+        """
+        path, category = self.images.path(self.images.masks[place, layer]), self.images.layers[layer]
         mask = read_mask(path, self.images.height, self.images.width)
         known = self.known[category][mask]
         if not known.all():

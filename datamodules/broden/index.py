@@ -38,13 +38,28 @@ class AnnotatedImages(NamedTuple):
     width: int
     """Width of the masks: sw."""
 
+    @property
+    def unlabelled(self) -> NDArray[np.int64]:
+        """Rows of the images that neither have a mask nor a label of the whole image."""
+        bare = (self.masks == b"").all(1) & (self.labels == 0).all(1).numpy()
+        return self.rows[np.flatnonzero(bare)]
+
     def path(self, relative: bytes) -> str:
         """Return the path of a file that a row names."""
         return os.path.join(self.folder, os.fsdecode(relative))
 
 
-def read_index(root: Path, categories: Sequence[str], labels: Labels, split: str | None) -> AnnotatedImages:
+def read_index(
+    root: Path, categories: Sequence[str], labels: Labels, split: str | None, *, look: bool = True
+) -> AnnotatedImages:
     """Return the images of a split, or all, with their annotation in these categories.
+
+    Args:
+        root: Folder of the data.
+        categories: Which categories to read.
+        labels: Their labels.
+        split: ``train``, ``val``, or None for both.
+        look: Look at every file that is named; off where a full check has (:mod:`datamodules.broden.record`).
 
     Raises:
         FileNotFoundError: If index.csv, an image or a mask is missing.
@@ -65,7 +80,7 @@ def read_index(root: Path, categories: Sequence[str], labels: Labels, split: str
     channels = [max(len(row[column].masks) for row in cells) for column in range(len(categories))]
     layers = tuple(category for category, count in zip(categories, channels, strict=True) for _ in range(count))
     masks = [
-        [name for cell, count in zip(row, channels, strict=True) for name in (cell.masks + [b""] * count)[:count]]
+        [name for cell, count in zip(row, channels, strict=True) for name in (*cell.masks, *(b"",) * count)[:count]]
         for row in cells
     ]
     # A label counts once for an image, whatever the number of categories that state it.
@@ -85,35 +100,55 @@ def read_index(root: Path, categories: Sequence[str], labels: Labels, split: str
         height,
         width,
     )
-    _check_files(images, [row.where for _, row in chosen])
+    if look:
+        _check_files(images, [row.where for _, row in chosen])
     return images
+
+
+def whole_image_labels(root: Path, categories: Sequence[str], labels: Labels) -> list[list[tuple[str, int]]]:
+    """Return category and number of the labels that hold for each image as a whole, by the rows of index.csv.
+
+    Raises:
+        FileNotFoundError: If index.csv is missing.
+        ValueError: If it is no such table, or a label is unknown.
+    """
+    return [
+        [(category, number) for category in categories for number in _cell(row, category, labels).numbers]
+        for row in read_table(root / "index.csv", categories)
+    ]
 
 
 class _Cell(NamedTuple):
     """What a row says in one category, dominant interpretations first."""
 
-    numbers: list[int]
+    numbers: tuple[int, ...] = ()
     """Labels of the whole image."""
-    masks: list[bytes]
+    masks: tuple[bytes, ...] = ()
     """Paths of label masks."""
 
 
+# Most cells are empty: one for all of them.
+_EMPTY = _Cell()
+
+
 def _cell(row: Row, category: str, labels: Labels) -> _Cell:
-    cell = _Cell([], [])
     content = row.cells[category]
-    for token in content.split(";") if content else ():
+    if not content:
+        return _EMPTY
+    numbers, masks = [], []
+    for token in content.split(";"):
         if not token:
             raise ValueError(f"{row.where}: {category} has an empty entry in {content!r}: separate entries by one ';'")
         if not is_number(token):
-            cell.masks.append(os.fsencode(token))
+            masks.append(os.fsencode(token))
         elif int(token) in labels.numbers[category]:
-            cell.numbers.append(int(token))
+            numbers.append(int(token))
         elif int(token):  # 0 is unlabelled: Broden writes it for a scene that is too rare for a number
             raise ValueError(
                 f"{row.where}: {category} has the label {token}, which c_{category}.csv does not list:"
                 " correct the row, or complete the tables"
             )
-    return cell
+    return _Cell(tuple(numbers), tuple(masks))
 
 
 def _mask_size(rows: Iterable[Row]) -> tuple[int, int]:

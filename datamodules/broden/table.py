@@ -1,7 +1,6 @@
 """Tables in CSV files, read by the names of their columns."""
 
 import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +32,8 @@ def is_number(text: str) -> bool:
         >>> [is_number(text) for text in ("314", "0", "", "-1", "3.0", "dtd/g_0106_color.png")]
         [True, True, False, False, False, False]
     """
-    return re.fullmatch("[0-9]{1,18}", text) is not None
+    # Broden asks it of 200,000 entries, and a regular expression would take three times as long.
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[Row]:

@@ -1,10 +1,8 @@
 """ConceptShapes written in Broden's layout, for whatever reads Broden."""
 
-import csv
-import hashlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datamodules.broden.label_mask import write_mask
+from datamodules.broden.split_rule import split_of
+from datamodules.broden.written_tables import CountedLabel, write_index, write_label_tables
 from datamodules.concept_shapes.concept_shapes import OFFSETS
 from datamodules.rendering import CONCEPTS, LAYERS, Rendered, render_split
 
@@ -19,7 +19,6 @@ SOURCE = "concept_shapes"
 """Folder of the pictures under ``images``: Broden's name for where images come from."""
 
 _BLOCK = 100
-_TRAIN_SHARE = 0.7
 
 
 def export_broden(
@@ -69,24 +68,19 @@ def export_broden(
             pixels += counts.sum(0)
             if progress is not None:
                 progress(len(rows))
-        _write(partial / "index.csv", ("image", "split", "ih", "iw", "sh", "sw", *LAYERS), rows)
-        _write_label_tables(partial, frequencies, pixels, size * size)
+        write_index(partial, LAYERS, rows)
+        # Numbers are those of ConceptShapes, and labels on no picture are listed too: which labels there are is no
+        # matter of the pictures.
+        labels = [
+            CountedLabel(number, name, category, int(frequencies[number]), float(pixels[number] / size**2))
+            for number, name, category in CONCEPTS
+        ]
+        write_label_tables(partial, LAYERS, labels)
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def split_of(image: str) -> str:
-    """Return the split that Broden puts an image in: by a hash of its path under ``images``, 70% into train.
-
-    Example:
-        >>> split_of("ade20k/ADE_train_00003891.jpg"), split_of("concept_shapes/20000000.png")
-        ('train', 'val')
-    """
-    start = hashlib.md5(image.encode(), usedforsecurity=False).digest()[:8]
-    return "train" if int.from_bytes(start) / 2**64 < _TRAIN_SHARE else "val"
 
 
 def _write_picture(folder: Path, name: str, rendered: Rendered, place: int) -> list[str | int]:
@@ -109,48 +103,3 @@ def _pixel_counts(concepts: NDArray[np.int16]) -> NDArray[np.int64]:
     counts = np.bincount(keys.ravel(), minlength=count * labels).reshape(count, labels)
     counts[:, 0] = 0
     return counts
-
-
-def _write_label_tables(
-    folder: Path, frequencies: NDArray[np.int64], pixels: NDArray[np.int64], pixels_per_image: int
-) -> None:
-    """Write label.csv, category.csv and c_*.csv.
-
-    Numbers are those of ConceptShapes, where Broden would number by falling frequency: the codes of c_*.csv do.
-    Labels on no picture are listed as well, with the frequency 0: which labels there are is no matter of the pictures.
-    """
-
-    def coverage(number: int) -> str:
-        """Return how many whole images a label's pixels would fill."""
-        return repr(float(pixels[number] / pixels_per_image))
-
-    _write(
-        folder / "label.csv",
-        ("number", "name", "category", "frequency", "coverage", "syns"),
-        (
-            (number, name, f"{category}({frequencies[number]})", frequencies[number], coverage(number), "")
-            for number, name, category in CONCEPTS
-        ),
-    )
-    summary = []
-    for category in LAYERS:
-        members = [concept for concept in CONCEPTS if concept.category == category]
-        numbers = [concept.number for concept in members]
-        summary.append((category, min(numbers), max(numbers), len(numbers), sum(frequencies[numbers])))
-        members.sort(key=lambda concept: (-frequencies[concept.number], concept.number))
-        _write(
-            folder / f"c_{category}.csv",
-            ("code", "number", "name", "frequency", "coverage"),
-            (
-                (code, number, name, frequencies[number], coverage(number))
-                for code, (number, name, _) in enumerate(members, start=1)
-            ),
-        )
-    _write(folder / "category.csv", ("name", "first", "last", "count", "frequency"), summary)
-
-
-def _write(path: Path, header: tuple[str, ...], rows: Iterable[Iterable[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)

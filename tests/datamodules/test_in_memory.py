@@ -92,6 +92,10 @@ def test_the_size_of_the_images_is_known_from_any_split() -> None:
     assert Pixels().image_size == (6, 6)
 
 
+def test_loaders_of_data_without_concepts_name_none() -> None:
+    assert Pixels().test_dataloader().concepts == ()
+
+
 def test_batches_are_what_networks_take() -> None:
     batch = next(iter(Pixels(batch_size=8).train_dataloader()))
 

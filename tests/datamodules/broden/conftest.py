@@ -66,3 +66,11 @@ def root(tmp_path: Path) -> Path:
                 if token.endswith(".png"):
                     write_mask(folder / "images" / token, generator.choice(members, (HEIGHT, WIDTH)))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the user's cache folder of a test, an empty one."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder

@@ -121,6 +121,13 @@ def test_labels_have_the_category_of_largest_coverage_among_those_read(root: Pat
     )
 
 
+def test_loaders_know_the_names_of_the_concepts(root: Path) -> None:
+    data = small(root, categories=["object", "scene"])
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        assert loader.concepts == data.concepts
+        assert {concept.category for concept in loader.concepts} == {"object", "scene"}
+
+
 @pytest.mark.parametrize("categories", [("object",), ("scene",), ("texture", "color"), ("part", "object", "scene")])
 def test_any_categories_can_be_read_alone(root: Path, categories: tuple[str, ...]) -> None:
     whole, data = joined(small(root)), small(root, categories=categories)

@@ -12,6 +12,7 @@ import torch
 
 from advscope.batch import Batch
 from datamodules import Broden, ConceptShapes
+from datamodules.broden.split_rule import split_of
 from datamodules.concept_shapes import __main__ as command_line
 from datamodules.concept_shapes import broden_export, export_broden
 from datamodules.rendering import CONCEPTS, LAYERS, render
@@ -103,7 +104,7 @@ def test_the_index_is_as_in_broden(folder: Path) -> None:
     for place, row in enumerate(rows):
         assert row["image"] == f"concept_shapes/{20_000_000 + place}.png"
         assert {row[side] for side in ("ih", "iw", "sh", "sw")} == {"32"}
-        assert row["split"] == broden_export.split_of(row["image"])
+        assert row["split"] == split_of(row["image"])
     assert {row["split"] for row in rows} == {"train", "val"}
     assert sorted(path.name for path in folder.iterdir() if path.suffix != ".csv") == ["images"]
 
@@ -120,7 +121,7 @@ def test_the_index_is_as_in_broden(folder: Path) -> None:
     ],
 )
 def test_images_near_the_border_fall_into_brodens_splits(image: str, split: str) -> None:
-    assert broden_export.split_of(image) == split
+    assert split_of(image) == split
 
 
 def test_images_fall_into_the_splits_that_broden_has_them_in(shared: Path) -> None:
@@ -130,7 +131,7 @@ def test_images_fall_into_the_splits_that_broden_has_them_in(shared: Path) -> No
     with gzip.open(path, "rt", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 32310
-    assert all(broden_export.split_of(row["image"]) == row["split"] for row in rows)
+    assert all(split_of(row["image"]) == row["split"] for row in rows)
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_half_done(
@@ -154,7 +155,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_half_done(
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(broden_export, "_write_label_tables", full)
+        patch.setattr(broden_export, "write_label_tables", full)
         with pytest.raises(OSError, match="no space left"):
             export_broden(tmp_path / "new", 2)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -217,3 +217,9 @@ def test_the_card_names_every_label_with_its_number():
     card = (ROOT / "docs" / "concept_shapes.md").read_text()
     rows = re.findall(r"^\| (\d+) \| `([^`]+)` \| (\w+) \|", card, re.MULTILINE)
     assert [(int(number), name, category) for number, name, category in rows] == [tuple(label) for label in CONCEPTS]
+
+
+def test_loaders_know_the_names_of_the_concepts() -> None:
+    data = ConceptShapes(root=None, train=4, val=2, test=2, batch_size=2)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        assert loader.concepts == CONCEPTS
