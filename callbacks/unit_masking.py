@@ -2,17 +2,16 @@
 
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from torch import nn
 from tqdm import tqdm
 
 from advscope.attacks import PGD, Attack
-from advscope.frozen import MicroBatched, frozen
+from advscope.frozen import MicroBatched
 from advscope.intervals import Estimate
-from advscope.layers import activations, find_layer
+from advscope.layers import find_layer
 from advscope.measures import MaskedOutcome, MaskingPoint, masking_curve, unit_orders
 from advscope.measures.masking_curve import masked_sets
 from advscope.measures.unit_orders import ORDERS, check_numbers, check_orders, usual_numbers
@@ -22,9 +21,10 @@ from advscope.processes import highest
 from advscope.tables import write_masking
 from callbacks.evaluation_record import EvaluationRecord
 from callbacks.kept_outcomes import KeptOutcomes
+from callbacks.layer_units import count_units
 from callbacks.monitor import Monitor
 from callbacks.tested_images import TestedImages
-from callbacks.unit_ranking import dissection_before, ranking_file, ranking_rows
+from callbacks.unit_ranking import COLUMNS, dissection_before, ranking_file, ranking_rows
 
 _UNDEFINED = MaskingPoint(*(Estimate(torch.nan, torch.nan, torch.nan, 0) for _ in MaskingPoint._fields))
 
@@ -53,6 +53,8 @@ class UnitMaskingMonitor(Monitor):
         orders: Of ``sensitive`` (falling v), ``interpretable`` (falling IoU(k)), ``random``.
         permutations: Random orders, whose mean is given.
         seed: Of the random orders.
+        sensitivity: v(k) over the ``attacked`` concept images, the paper's, or over ``all``: of a robust network few
+            are attacked, and where none is no unit has the former.
         max_images: Take the first so many test images alone; null for all.
 
     Raises:
@@ -72,9 +74,12 @@ class UnitMaskingMonitor(Monitor):
         orders: Sequence[str] = ORDERS,
         permutations: int = 3,
         seed: int = 0,
+        sensitivity: Literal["attacked", "all"] = "attacked",
         max_images: int | None = None,
     ) -> None:
         super().__init__(max_images=max_images)
+        if sensitivity not in COLUMNS:
+            raise ValueError(f'sensitivity must be "attacked" or "all", got {sensitivity!r}')
         if numbers is not None:
             check_numbers(numbers)
         check_orders(orders)
@@ -87,6 +92,7 @@ class UnitMaskingMonitor(Monitor):
         self.orders = tuple(orders)
         self.permutations = permutations
         self.seed = seed
+        self.sensitivity = sensitivity
         self.count = 0
         self.ranked = (torch.zeros(0), torch.zeros(0))
 
@@ -110,7 +116,7 @@ class UnitMaskingMonitor(Monitor):
         if self.ranking is None:
             dissection_before(trainer.callbacks, self, self.layer)  # type: ignore[attr-defined]
         else:
-            self.ranked = ranking_file(self.ranking, self.layer, self.count)
+            self.ranked = ranking_file(self.ranking, self.layer, self.count, self.sensitivity)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mask and attack, if the test has come to its end."""
@@ -123,7 +129,7 @@ class UnitMaskingMonitor(Monitor):
             return
         if self.ranking is None:
             found = dissection_before(trainer.callbacks, self, self.layer)  # type: ignore[attr-defined]
-            self.ranked = ranking_rows(found.units, self.layer, self.count)
+            self.ranked = ranking_rows(found.units, self.layer, self.count, self.sensitivity)
         rankings = unit_orders(*self.ranked, self.permutations, self.seed)
         orders = {name: rankings[name] for name in self.orders}
         ranked = len(rankings["sensitive"][0])
@@ -197,22 +203,3 @@ def quantities(point: MaskingPoint) -> dict[str, Estimate]:
         "clean_difference": point.clean_difference,
         "robust_difference": point.robust_difference,
     }
-
-
-def count_units(network: MicroBatched, layer: str, image_size: tuple[int, int]) -> int:
-    """Return how many units a layer has, found out by one blank image.
-
-    Raises:
-        ValueError: If its output is not ``(N, K)`` or ``(N, K, h, w)``.
-    """
-    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
-    channels = next((convolution.in_channels for convolution in convolutions), 3)
-    device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
-    with frozen(network), torch.no_grad():
-        output = activations(network.network, torch.zeros(1, channels, *image_size, device=device), [layer])[0][layer]
-    if output.ndim not in (2, 4):
-        raise ValueError(
-            f"UnitMaskingMonitor: layer {layer} must return (N, K) or (N, K, h, w), got {tuple(output.shape)}; name "
-            "another layer"
-        )
-    return output.shape[1]

@@ -36,28 +36,33 @@ def dissection_before(callbacks: Sequence[Callback], monitor: Callback, layer: s
     return found
 
 
-def ranking_file(path: str | Path, layer: str, count: int) -> tuple[Tensor, Tensor]:
+COLUMNS = {"attacked": "sensitivity", "all": "sensitivity_all"}
+"""Column of v(k), by the images that it is over."""
+
+
+def ranking_file(path: str | Path, layer: str, count: int, over: str) -> tuple[Tensor, Tensor]:
     """Return v and IoU(k) of a layer's units from a ``units.csv``; see :func:`ranking`.
 
     Raises:
         FileNotFoundError: If there is no such file.
     """
-    return ranking(read_units(path), layer, count, str(path))
+    return ranking(read_units(path), layer, count, over, str(path))
 
 
-def ranking_rows(rows: Sequence[Mapping[str, Any]], layer: str, count: int) -> tuple[Tensor, Tensor]:
+def ranking_rows(rows: Sequence[Mapping[str, Any]], layer: str, count: int, over: str) -> tuple[Tensor, Tensor]:
     """Return v and IoU(k) of a layer's units from the rows of a dissection; see :func:`ranking`."""
-    names = ("layer", "unit", "sensitivity", "interpretability")
-    return ranking({name: [row[name] for row in rows] for name in names}, layer, count, "the dissection")
+    names = ("layer", "unit", COLUMNS[over], "interpretability")
+    return ranking({name: [row[name] for row in rows] for name in names}, layer, count, over, "the dissection")
 
 
-def ranking(columns: Mapping[str, Any], layer: str, count: int, where: str) -> tuple[Tensor, Tensor]:
+def ranking(columns: Mapping[str, Any], layer: str, count: int, over: str, where: str) -> tuple[Tensor, Tensor]:
     """Return v and IoU(k) of a layer's units by number, float64 ``(count,)`` each, nan where undefined.
 
     Args:
-        columns: Units of any layers by column: ``layer``, ``unit``, ``sensitivity``, ``interpretability``.
+        columns: Units of any layers by column: ``layer``, ``unit``, ``interpretability``, and the one of v(k).
         layer: Name of the layer.
         count: How many units it has.
+        over: Whether v(k) is over the ``attacked`` images, or over ``all``.
         where: What a message calls the columns.
 
     Raises:
@@ -75,7 +80,7 @@ def ranking(columns: Mapping[str, Any], layer: str, count: int, where: str) -> t
             f"network's has the units 0 to {count - 1}; take the units.csv of a dissection of this network"
         )
     found = torch.full((2, count), torch.nan, dtype=torch.float64)
-    for row, name in enumerate(("sensitivity", "interpretability")):
+    for row, name in enumerate((COLUMNS[over], "interpretability")):
         # With the digits of units.csv: a ranking is the same whether or not it was read from there.
         values = [float(f"{float(columns[name][place]):.{DIGITS}g}") for place in here]
         found[row, units] = torch.tensor(values, dtype=torch.float64)

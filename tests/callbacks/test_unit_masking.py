@@ -20,6 +20,8 @@ from advscope.report import read_summary, read_units, write_units
 from advscope.tables import read_masking
 from callbacks import UnitMaskingMonitor
 from callbacks.kept_outcomes import KeptOutcomes
+from callbacks.layer_units import count_units
+from callbacks.unit_ranking import ranking_rows
 from datamodules import ConceptShapes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,6 +269,32 @@ def test_a_ranking_of_other_units_is_refused(masked, run, tmp_path) -> None:
             evaluate.main(["--run", str(run), "--config", str(path), "--name", "no", *QUIET])
 
 
-def test_its_name_in_log_keys() -> None:
+def test_sensitivity_over_all_images_ranks_where_none_is_attacked() -> None:
+    rows = [
+        {"layer": "a", "unit": unit, "sensitivity": np.nan, "sensitivity_all": value, "interpretability": 1 - value}
+        for unit, value in ((2, 0.25), (0, 0.5), (1, 1 / 3))
+    ]
+    for over, expected in (("attacked", [np.nan] * 3), ("all", [0.5, 0.333333333, 0.25])):
+        sensitivity, interpretability = ranking_rows([*rows, rows[0] | {"layer": "b"}], "a", 3, over)
+        assert sensitivity.tolist() == pytest.approx(expected, nan_ok=True, abs=1e-15)
+        assert interpretability.tolist() == [0.5, 0.666666667, 0.75]
+
+
+def test_its_name_in_log_keys_and_what_it_is_not_made_of() -> None:
+    with pytest.raises(ValueError, match='sensitivity must be "attacked" or "all", got \'none\''):
+        UnitMaskingMonitor("conv1", sensitivity="none")
     assert UnitMaskingMonitor("conv1").attack_name == "pgd"
     assert UnitMaskingMonitor("conv1").is_stale("test/pgd/masking/conv1/random/0/clean_accuracy")
+
+
+def test_units_are_counted_by_a_blank_image_and_tokens_refused() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 6, 3), torch.nn.Flatten(2), torch.nn.Flatten(), torch.nn.Linear(96, 4)
+    )
+    network.train()
+    found = MicroBatched(network, 4)
+    assert [count_units(found, layer, (6, 6)) for layer in ("0", "2", "3")] == [6, 96, 4]
+    assert network.training
+    assert found.forwards == 0
+    with pytest.raises(ValueError, match=r"layer 1 must return \(N, K\) or \(N, K, h, w\), got \(1, 6, 16\)"):
+        count_units(found, "1", (6, 6))
