@@ -167,20 +167,22 @@ def _receive(response: http.client.HTTPResponse, archive: Path, url: str, progre
     if not version or version.startswith("W/"):  # a weak tag does not promise the same bytes
         version = response.headers.get("Last-Modified") or ""
     _version(archive).write_text(version, encoding="utf-8")
+    broken = False
     with archive.open("ab" if done else "wb") as file:
         while True:
             try:
                 block = response.read(_BLOCK)
             except (OSError, http.client.HTTPException):
-                block = b""
+                block, broken = b"", True
             if not block:
                 break
             file.write(block)
             done += len(block)
             if progress is not None:
                 progress("downloading", done, total)
-    if total and done != total:
-        raise OSError(f"{url} broke off after {done:,} of {total:,} bytes: run the same again, it goes on from there")
+    if broken or (total and done != total):
+        of = f" of {total:,}" if total else ""
+        raise OSError(f"{url} broke off after {done:,}{of} bytes: run the same again, it goes on from there if it can")
 
 
 def _otherwise(folder: Path) -> str:

@@ -24,6 +24,8 @@ class Site(ThreadingHTTPServer):
     content = b""
     etag = '"1"'
     ranges = True
+    length = True
+    """Whether it says how long the file is."""
     breaks_after: int | None = None
     status: int | None = None
 
@@ -38,6 +40,8 @@ class Site(ThreadingHTTPServer):
 
 class Answer(BaseHTTPRequestHandler):
     """Answers as the site is told to behave."""
+
+    protocol_version = "HTTP/1.1"
 
     server: Site
 
@@ -59,11 +63,19 @@ class Answer(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(site.content) - 1}/{len(site.content)}")
-        self.send_header("Content-Length", str(len(site.content) - start))
+        if site.length:
+            self.send_header("Content-Length", str(len(site.content) - start))
+        else:
+            self.send_header("Transfer-Encoding", "chunked")
         self.send_header("ETag", site.etag)
         self.end_headers()
         end = len(site.content) if site.breaks_after is None else start + site.breaks_after
+        if not site.length:
+            self.wfile.write(f"{len(site.content) - start:x}\r\n".encode())
         self.wfile.write(site.content[start:end])
+        if not site.length and site.breaks_after is None:
+            self.wfile.write(b"\r\n0\r\n\r\n")
+        self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
         """Write nothing."""
@@ -122,6 +134,19 @@ def test_what_broke_off_is_gone_on_with(site: Site, root: Path, tmp_path: Path) 
     assert files(target) == files(root)
     assert site.asked == [None, "bytes=100-", "bytes=200-"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broden", "out"]
+
+
+def test_a_site_that_does_not_say_the_length_is_not_believed_when_it_breaks_off(
+    site: Site, root: Path, tmp_path: Path
+) -> None:
+    site.length, site.breaks_after = False, 120
+    with pytest.raises(OSError, match=r"broke off after \d+ bytes: run the same again"):
+        download(tmp_path / "out", url=site.url)
+    site.breaks_after = None
+    told: list[tuple[str, int, int]] = []
+    download(tmp_path / "out", url=site.url, progress=lambda *step: told.append(step))
+    assert files(tmp_path / "out") == files(root)
+    assert all(total == 0 for doing, _, total in told if doing == "downloading")
 
 
 @pytest.mark.parametrize("change", ["file", "ranges", "tag"])
