@@ -162,6 +162,7 @@ class DissectionMonitor(Monitor):
                 self.record(pl_module, f"{stage}/{self.attack_name}/{self.measure}/{layer}/{quantity}", estimate)
             self.counts = {f"{self.attack_name}/{self.measure}": dict(dissected.counts)}
         self.units = found.rows()
+        self.tables = {"significance": found.significance}
         self.found = found
 
     def _keep_examples(self, network: Any, found: Dissection, images: ConceptImages) -> None:

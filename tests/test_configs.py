@@ -14,7 +14,6 @@ import evaluate
 import train
 from advscope.report import load_examples, read_summary
 from cli import read_overlay
-from datamodules import ConceptShapes
 from datamodules.concept_shapes import export_broden
 
 ROOT = Path(__file__).resolve().parent.parent
