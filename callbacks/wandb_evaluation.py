@@ -17,8 +17,8 @@ def log_evaluation(
     """Log an evaluation to the trainer's W&B run, if it has one.
 
     The summary gets every figure under its log key, with ``KEY/n``, ``KEY/low`` and ``KEY/high`` beside it; the figures
-    stand under ``figures/NAME``, the first rows of each table under its name: ``images``, and where units were dissected
-    or masked ``units``, ``significance`` and ``masking``.
+    stand under ``figures/NAME``, the first rows of each table under its name: ``images``, and where units were
+    dissected or masked ``units``, ``significance`` and ``masking``.
     """
     from pytorch_lightning.loggers import WandbLogger
 
