@@ -15,11 +15,14 @@ _EXACT = 1 << 24
 _TILE = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Units x pixels of a tile: what stays in a processor's cache; on a GPU, what keeps it busy."""
 
-_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 27}
+_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 27}
 """Images x units x pixels of a tile."""
 
-_SMALLEST = 8
-"""Least side of a tile, in pixels."""
+_MOST_CHOSEN = 0.7
+"""Share of the units up to which those that a tile needs are picked out: picking takes as long as sampling."""
+
+_SMALLEST = 28
+"""Least side of a tile, in pixels: a tile has its own cost, on each image that it is busy on."""
 
 
 class MaskCounts(NamedTuple):
@@ -125,14 +128,20 @@ class MaskCounter:
         busy = self._busy(values, limits).unflatten(2, (kinds, images, units)).any(2).flatten(0, 1)
         _, pair_of = busy.flatten(1).nonzero(as_tuple=True)
         numbers = busy.sum(2).tolist()
+        every_pair = torch.arange(images * units, device=values.device)
         start = 0
         for tile, per_image in zip([tile for line in self.tiles for tile in line], numbers, strict=True):
             pairs = pair_of[start : start + sum(per_image)]
             start += len(pairs)
             if not len(pairs):
                 continue
-            columns = torch.cat([pairs + kind * images * units for kind in range(kinds)])
-            masks = self._masks(tile, values, columns, limits)
+            if len(pairs) > _MOST_CHOSEN * images * units:
+                # Masks of units that do not exceed their threshold are zeros, and quicker counted than left out.
+                pairs, per_image = every_pair, [units] * images
+                masks = self._masks(tile, values[tile.source], limits)
+            else:
+                columns = torch.cat([pairs + kind * images * units for kind in range(kinds)])
+                masks = self._masks(tile, values[tile.source].index_select(2, columns), limits[columns])
             for kind, part in enumerate(masks.split(len(pairs), 1)):
                 at = 0
                 for image, number in enumerate(per_image):
@@ -156,11 +165,10 @@ class MaskCounter:
         across = [down[:, tile.source[1]].amax(1) for tile in self.tiles[0]]
         return self.active(torch.stack(across, 1), limits)
 
-    def _masks(self, tile: _Tile, values: Tensor, columns: Tensor, limits: Tensor) -> Tensor:
+    def _masks(self, tile: _Tile, near: Tensor, limits: Tensor) -> Tensor:
         """Return the masks of some maps on a tile, float32 0 or 1, ``(pixels, maps)``."""
-        near = values[tile.source].index_select(2, columns)
         if not self.same:
             near = sampled(near, tile.rows, tile.columns)
         masks = torch.empty_like(near)
-        self.active(near, limits[columns], out=masks)
+        self.active(near, limits, out=masks)
         return masks.flatten(0, 1)

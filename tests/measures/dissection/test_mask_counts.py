@@ -35,6 +35,7 @@ def test_counts_are_those_of_whole_masks(source, size, align_corners: bool, stri
     chosen = sets(size)
     whole = [unit_masks(maps, thresholds, size, strict, align_corners).flatten(2) for maps in (clean, moved)]
     flips = (whole[0] ^ whole[1]).sum(2)
+    monkeypatch.setattr(mask_counts, "_SMALLEST", 8)
     for tile, at_once in ((1 << 26, 1 << 30), (11 * 64, 1), (11 * 100, 11 * 300)):
         monkeypatch.setattr(mask_counts, "_TILE", {"cpu": tile})
         monkeypatch.setattr(mask_counts, "_AT_ONCE", {"cpu": at_once})
@@ -52,6 +53,7 @@ def test_counts_are_those_of_whole_masks(source, size, align_corners: bool, stri
 
 def test_tiles_cover_the_masks_once(monkeypatch) -> None:
     monkeypatch.setattr(mask_counts, "_TILE", {"cpu": 100})
+    monkeypatch.setattr(mask_counts, "_SMALLEST", 8)
     counter = MaskCounter(1, (4, 6), (27, 31))
     covered = torch.zeros(27, 31)
     for line in counter.tiles:
