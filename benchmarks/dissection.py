@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advscope.measures import ConceptTable, ConceptTally, MaskCounter, TopQuantile
+from advscope.measures import ConceptTable, ConceptTally, TopQuantile, mask_counter
 from benchmarks.dissection_inputs import Activations, layer_activations
 from benchmarks.dissection_memory import growth
 from benchmarks.dissection_processes import scaling
@@ -57,7 +57,7 @@ def our_tally(given: Activations, thresholds: Tensor) -> ConceptTally:
     units, source, size = given.maps.shape[1], given.maps.shape[2:], given.labels.shape[2:]
     table = ConceptTable(given.concepts)
     tally = ConceptTally(units, table, given.labels[:, 0].numel())
-    counter = MaskCounter(units, (source[0], source[1]), (size[0], size[1]))
+    counter = mask_counter(units, (source[0], source[1]), (size[0], size[1]))
     for maps, labels, whole in zip(
         given.maps.split(BATCH), given.labels.split(BATCH), given.whole.split(BATCH), strict=True
     ):
