@@ -65,8 +65,8 @@ def fill(bits: Any, start: int, first: int, last: int) -> None:
 
 @_compiled
 def count_masks(
-    maps: Any, peaks: Any, limits: Any, rows: Any, row_shares: Any, cells: Any, columns: Any, column_shares: Any,
-    sets: Any, width: int, strict: bool, areas: Any, met: Any, flips: Any,
+    maps: Any, peaks: Any, limits: Any, rows: Any, row_shares: Any, cells: Any, columns: Any, reach: Any,
+    column_shares: Any, sets: Any, width: int, strict: bool, areas: Any, met: Any, flips: Any,
 ) -> None:  # fmt: skip
     """Count the pixels of the masks of every unit of one image, and of those of its adversarial image.
 
@@ -81,6 +81,7 @@ def count_masks(
         row_shares: How far each is towards the row after, float32 ``(H,)``.
         cells: First and last (exclusive) column of the mask that lie between two columns of the map, ``(c, 2)``.
         columns: Column of the map before and after those of each cell, int64 ``(c, 2)``.
+        reach: First and last (exclusive) cell next to each column of the map, int64 ``(w, 2)``.
         column_shares: How far each of W columns is towards the column after, float32 ``(W,)``.
         sets: Sets of pixels as :func:`packed` returns them.
         width: W.
@@ -106,11 +107,21 @@ def count_masks(
                 if peaks[kind, unit, above] <= limit and peaks[kind, unit, below] <= limit:
                     continue
                 seen = True
-                for place in range(across):
-                    start = maps[kind, unit, above, place]
-                    down[place] = start + share * (maps[kind, unit, below, place] - start)
+                upper, lower = maps[kind, unit, above], maps[kind, unit, below]
+                if row == 0 or above != rows[row - 1, 0]:
+                    # Between the same two rows of the map, all can be active between the same columns alone.
+                    left, right = 0, across - 1
+                    while upper[left] <= limit and lower[left] <= limit:
+                        left += 1
+                    while upper[right] <= limit and lower[right] <= limit:
+                        right -= 1
+                    begin, finish = reach[left, 0], reach[right, 1]
+                    left, right = max(left - 1, 0), min(right + 2, across)
+                for place in range(left, right):
+                    start = upper[place]
+                    down[place] = start + share * (lower[place] - start)
                 begun = ended = 0  # the run so far: runs that touch are one
-                for cell in range(len(cells)):
+                for cell in range(begin, finish):
                     start, end = down[columns[cell, 0]], down[columns[cell, 1]]
                     if start <= limit and end <= limit:
                         continue

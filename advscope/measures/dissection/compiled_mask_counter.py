@@ -33,7 +33,10 @@ class CompiledMaskCounter:
         # Columns of the mask that lie between the same two of the map follow each other.
         starts = np.flatnonzero(np.append(True, (np.diff(columns, axis=0) != 0).any(1)))
         cells = np.stack([starts, np.append(starts[1:], size[1])], 1)
-        self.places = rows, down.share.numpy(), cells, columns[starts], across.share.numpy()
+        columns, places = columns[starts], np.arange(source[1])
+        # Cells that have a column of the map at their end.
+        reach = np.stack([columns[:, 1].searchsorted(places), columns[:, 0].searchsorted(places, side="right")], 1)
+        self.places = rows, down.share.numpy(), cells, columns, reach, across.share.numpy()
         self.width, self.strict = size[1], strict
 
     def count(self, maps: Sequence[Tensor], thresholds: Tensor, sets: Sequence[Tensor]) -> Iterator[PairCounts]:
