@@ -22,6 +22,16 @@ _SMALLEST = 8
 """Least side of a tile, in pixels."""
 
 
+def check_size(size: tuple[int, int]) -> None:
+    """Check the size of masks.
+
+    Raises:
+        ValueError: If they have so many pixels that float32 cannot count them.
+    """
+    if size[0] * size[1] >= _EXACT:
+        raise ValueError(f"masks must have fewer than {_EXACT} pixels, got {size[0]} x {size[1]}: scale them down")
+
+
 class MaskCounts(NamedTuple):
     """What the masks of ``K`` units on one image have, in pixels; float32, whole numbers."""
 
@@ -77,8 +87,7 @@ class MaskCounter:
         align_corners: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        if size[0] * size[1] >= _EXACT:
-            raise ValueError(f"masks must have fewer than {_EXACT} pixels, got {size[0]} x {size[1]}: scale them down")
+        check_size(size)
         self.same = source == size
         self.active = torch.gt if strict else torch.ge
         kind = "cpu" if torch.device(device).type == "cpu" else "cuda"
