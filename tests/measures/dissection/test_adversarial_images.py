@@ -10,17 +10,9 @@ from advscope.attacks import PGD
 from advscope.batch import Batch
 from advscope.frozen import MicroBatched
 from advscope.measures import Dissection, DissectionSettings, dissect, unit_masks
-from tests.measures.dissection.small import CONCEPTS, LAYERS, Small, annotated, equal, split
+from tests.measures.dissection.small import CONCEPTS, LAYERS, annotated, balanced, equal, split
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*bear no label")
-
-
-def balanced() -> Small:
-    """Return the small network with a head that predicts several classes."""
-    network = Small().eval()
-    with torch.no_grad():
-        network.head.bias -= network(annotated(60).images).mean(0)
-    return network
 
 
 def attack() -> PGD:

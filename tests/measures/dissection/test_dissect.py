@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.multiprocessing
 from scipy import stats
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from advscope.batch import Batch
 from advscope.concepts import Concept
@@ -160,39 +160,6 @@ def test_batches_and_order_change_no_bit() -> None:
                 network, split(batch, sizes, shuffled), LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings
             ),
         )
-
-
-def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    # Every other image, as the loaders share them out; uneven last batches.
-    rows = torch.arange(23)[rank::2]
-    batches = split(annotated(), [5, 5, len(rows) - 10], rows) if rank == 0 else split(annotated(), [8, 3], rows)
-    found = dissect(
-        MicroBatched(Small().eval(), 4),
-        batches,
-        LAYERS,
-        concepts=CONCEPTS,
-        attack=attack(),
-        settings=DissectionSettings(0.2, draws=100),
-    )
-    torch.save(found, f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
-
-
-def test_two_processes_give_the_bits_of_one(tmp_path) -> None:
-    torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
-    torch.set_num_threads(1)
-    alone = dissect(
-        MicroBatched(Small().eval(), 4),
-        [annotated()],
-        LAYERS,
-        concepts=CONCEPTS,
-        attack=attack(),
-        settings=DissectionSettings(0.2, draws=100),
-    )
-    for rank in (0, 1):
-        assert equal(alone, torch.load(tmp_path / f"{rank}.pt", weights_only=False))
 
 
 def test_dead_and_saturated_units_are_counted_and_set_apart() -> None:

@@ -108,7 +108,7 @@ def test_a_nested_name_is_that_layer() -> None:
         ("head", r"layer 'head' returns \(\d+, 4\), no maps \(N, K, h, w\): name convolutional layers"),
         ("tokens", r"layer 'tokens' returns \(\d+, 16, 6\), no maps \(N, K, h, w\): name convolutional layers"),
         ("pair", "layer 'pair' returns a tuple, not a tensor; name another layer"),
-        ("twice.conv", "layer 'twice.conv' ran 2 times in one pass; name one that runs once"),
+        ("twice.conv", r"layer 'twice.conv' ran 2 times in one pass; name one that runs once"),
         ("never", "layer 'never' ran 0 times in one pass; name one that runs once"),
         ("windows.inside", r"layer 'windows.inside' returns \(\d+, 6, 4, 4\) for \d+ images; name one whose first"),
         ("steem.1", r"Odd has no layer 'steem.1'; the nearest names are .*stem.1"),
@@ -133,7 +133,7 @@ def test_a_network_without_maps_is_refused() -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
     with pytest.raises(ValueError, match=r"^no block of the network gives maps \(N, K, h, w\): name layers that do$"):
         dissect(flat, [annotated()], concepts=CONCEPTS, settings=SETTINGS)
-    with pytest.raises(ValueError, match="^ReLU has no blocks to dissect, or layers is empty: name layers$"):
+    with pytest.raises(ValueError, match=r"^ReLU has no blocks to dissect, or layers is empty: name layers$"):
         dissect(nn.ReLU(), [annotated()], concepts=CONCEPTS, settings=SETTINGS)
 
 
