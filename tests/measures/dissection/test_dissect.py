@@ -21,6 +21,7 @@ from advscope.measures import (
     dissect,
     unit_masks,
 )
+from advscope.measures.dissection import mask_counts
 from advscope.measures.dissection.image_groups import group_of
 from datamodules import ConceptShapes
 from tests.measures.dissection.small import CONCEPTS, LAYERS, Small, annotated, attack, equal, split
@@ -431,3 +432,73 @@ def test_what_is_not_allowed_is_named(change: dict[str, object], message: str) -
 def test_settings_out_of_range_are_refused_when_they_are_made(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DissectionSettings(**settings)  # type: ignore[arg-type]
+
+
+class Again:
+    """Batches that can be iterated over a few times, then give fewer or none."""
+
+    def __init__(self, times: int, then: int) -> None:
+        self.times, self.then = times, then
+
+    def __iter__(self):  # noqa: D105
+        self.times -= 1
+        batches = split(annotated(), [10, 13])
+        return iter(batches if self.times >= 0 else batches[: self.then])
+
+
+@pytest.mark.parametrize(("then", "seen"), [(0, 0), (1, 10)])
+def test_a_third_pass_that_sees_fewer_images_is_refused(then: int, seen: int) -> None:
+    with pytest.raises(ValueError, match=f"^the third pass saw {seen} images and the first 23: the batches must be"):
+        dissect(Small().eval(), Again(2, then), LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
+    dissect(Small().eval(), Again(3, 0), LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
+
+
+def test_images_of_several_sizes_are_compared_at_the_labels_alone() -> None:
+    batch = annotated()
+    wide = batch._replace(images=torch.rand(23, 3, 8, 12), indices=batch.indices + 23)
+    found = dissect(Small().eval(), [batch, wide], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(draws=10))
+    assert found["act1"].figures["units"].n == 46
+    message = (
+        r"^images must be of one size, got \(8, 8\) and \(8, 12\): .*scale them alike, or give resolution=\"label\"$"
+    )
+    for order in ([batch, wide], [wide, batch]):
+        sizes = message if order[0] is batch else message.replace("8, 8", "8, x").replace("8, 12", "8, 8").replace(
+            "8, x", "8, 12"
+        )  # fmt: skip
+        with pytest.raises(ValueError, match=sizes):
+            dissect(Small().eval(), order, LAYERS, concepts=CONCEPTS, settings=DissectionSettings(resolution="input"))
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_activations_that_are_no_numbers_are_told_in_the_first_pass(value: float) -> None:
+    network, passes = Small().eval(), []
+    network.act2 = nn.Identity()
+    network.conv2.bias.data[3] = value
+    network.register_forward_hook(lambda *_: passes.append(1))
+    with pytest.raises(
+        ValueError, match="^layer 'act2': activations hold nan or infinity, of which no mask can be made"
+    ):
+        dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
+    assert len(passes) == 1
+
+
+def test_masks_that_are_too_large_to_count_are_told_before_the_network_has_run(monkeypatch) -> None:
+    network, passes = Small().eval(), []
+    network.register_forward_hook(lambda *_: passes.append(1))
+    monkeypatch.setattr(mask_counts, "_EXACT", 16)
+    with pytest.raises(ValueError, match="^masks must have fewer than 16 pixels, got 4 x 4: scale them down$"):
+        dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
+    assert not passes
+
+
+def test_the_warning_of_images_without_a_label_is_given_once_for_all_batches() -> None:
+    batch = annotated()
+    batch.concepts[::4] = 0
+    batch.image_concepts[::4] = 0
+    with pytest.warns(UserWarning) as said:
+        found = dissect(
+            Small().eval(), split(batch, [1] * 23), LAYERS, concepts=CONCEPTS, settings=DissectionSettings(draws=10)
+        )
+    assert [str(one.message).split(":")[0] for one in said] == ["6 of 23 images bear no label"]
+    assert said[0].filename == __file__
+    assert found.unlabelled == 6
