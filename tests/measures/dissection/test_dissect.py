@@ -458,15 +458,10 @@ def test_images_of_several_sizes_are_compared_at_the_labels_alone() -> None:
     wide = batch._replace(images=torch.rand(23, 3, 8, 12), indices=batch.indices + 23)
     found = dissect(Small().eval(), [batch, wide], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(draws=10))
     assert found["act1"].figures["units"].n == 46
-    message = (
-        r"^images must be of one size, got \(8, 8\) and \(8, 12\): .*scale them alike, or give resolution=\"label\"$"
-    )
-    for order in ([batch, wide], [wide, batch]):
-        sizes = message if order[0] is batch else message.replace("8, 8", "8, x").replace("8, 12", "8, 8").replace(
-            "8, x", "8, 12"
-        )  # fmt: skip
-        with pytest.raises(ValueError, match=sizes):
-            dissect(Small().eval(), order, LAYERS, concepts=CONCEPTS, settings=DissectionSettings(resolution="input"))
+    settings = DissectionSettings(resolution="input")
+    for order, told in (([batch, wide], r"\(8, 8\) and \(8, 12\)"), ([wide, batch], r"\(8, 12\) and \(8, 8\)")):
+        with pytest.raises(ValueError, match=rf'^images must be of one size, got {told}: .* give resolution="label"$'):
+            dissect(Small().eval(), order, LAYERS, concepts=CONCEPTS, settings=settings)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
@@ -475,9 +470,7 @@ def test_activations_that_are_no_numbers_are_told_in_the_first_pass(value: float
     network.act2 = nn.Identity()
     network.conv2.bias.data[3] = value
     network.register_forward_hook(lambda *_: passes.append(1))
-    with pytest.raises(
-        ValueError, match="^layer 'act2': activations hold nan or infinity, of which no mask can be made"
-    ):
+    with pytest.raises(ValueError, match=r"^layer 'act2': activations hold nan or infinity, of which no mask"):
         dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
     assert len(passes) == 1
 
@@ -486,7 +479,7 @@ def test_masks_that_are_too_large_to_count_are_told_before_the_network_has_run(m
     network, passes = Small().eval(), []
     network.register_forward_hook(lambda *_: passes.append(1))
     monkeypatch.setattr(mask_counts, "_EXACT", 16)
-    with pytest.raises(ValueError, match="^masks must have fewer than 16 pixels, got 4 x 4: scale them down$"):
+    with pytest.raises(ValueError, match=r"^masks must have fewer than 16 pixels, got 4 x 4: scale them down$"):
         dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
     assert not passes
 
@@ -495,7 +488,7 @@ def test_the_warning_of_images_without_a_label_is_given_once_for_all_batches() -
     batch = annotated()
     batch.concepts[::4] = 0
     batch.image_concepts[::4] = 0
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="bear no label") as said:
         found = dissect(
             Small().eval(), split(batch, [1] * 23), LAYERS, concepts=CONCEPTS, settings=DissectionSettings(draws=10)
         )
