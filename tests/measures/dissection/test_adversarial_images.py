@@ -1,6 +1,8 @@
 """The adversarial images of a dissection: who is attacked, what becomes of each, images of one's own."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from advscope.attacks import PGD
 from advscope.batch import Batch
 from advscope.frozen import MicroBatched
-from advscope.measures import Dissection, DissectionSettings, dissect, unit_masks
+from advscope.measures import ConceptTable, ConceptTally, Dissection, DissectionSettings, dissect, unit_masks
 from tests.measures.dissection.small import CONCEPTS, LAYERS, annotated, balanced, equal, split
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*bear no label")
@@ -130,6 +132,39 @@ def test_the_flips_are_those_of_the_images_on_which_it_succeeded() -> None:
     assert [one.value for one in layer.sensitivity_all] == pytest.approx(roots.mean(0).tolist(), abs=1e-8)
     assert [one.value for one in layer.sensitivity] == pytest.approx(roots[after == 3].mean(0).tolist(), abs=1e-8)
     assert roots.mean() > 0
+
+
+@pytest.mark.parametrize("chance", [True, False])
+def test_where_some_are_attacked_each_keeps_its_own_concepts(count: Callable[..., ConceptTally], chance: bool) -> None:
+    batch = labelled()
+    settings = DissectionSettings(0.2, draws=10, chance=chance)
+    network = MicroBatched(balanced(), 4)
+    alone = dissect(network, [batch], ["act1"], concepts=CONCEPTS, settings=settings)["act1"]
+    right = predicted(batch.images)
+    labels = torch.where(batch.labels < 0, right, batch.labels)
+    rows = ((right == labels) & (labels == 2)).nonzero().flatten()
+    assert 0 < len(rows) < 60
+    given = dissect(
+        network, split(batch, [25, 35]), ["act1"], concepts=CONCEPTS, attack=attack(),
+        settings=replace(settings, source=2),
+    )["act1"]  # fmt: skip
+    # Whom the attack is let loose on changes nothing on the clean images.
+    for name in ("thresholds", "iou", "areas", "intersections", "category_areas", "concept_areas", "interpretability"):
+        assert torch.equal(getattr(given, name).nan_to_num(-1), getattr(alone, name).nan_to_num(-1)), name
+    assert repr(given.best_iou) == repr(alone.best_iou)
+    for name, figure in alone.figures.items():
+        if not name.startswith(("sensitivity", "units_undefined", "p_", "rank")):
+            assert repr(given.figures[name]) == repr(figure), name
+    made = attack()(network, batch.images[rows], labels[rows], indices=batch.indices[rows])
+    kept: list[Tensor] = []
+    network.network.act1.register_forward_hook(lambda _, __, out: kept.append(out))
+    with torch.no_grad():
+        network(made)
+    masks = unit_masks(torch.cat(kept)[: len(rows)], given.thresholds, (4, 4))
+    table = ConceptTable(CONCEPTS)
+    tally = count(table, masks, batch.concepts[rows], batch.image_concepts[rows], batch.indices[rows])
+    assert torch.equal(given.adversarial_iou.nan_to_num(-1), tally.iou().nan_to_num(-1))
+    assert not torch.equal(given.adversarial_iou.nan_to_num(-1), given.iou.nan_to_num(-1))
 
 
 def test_images_of_ones_own_give_the_bits_of_the_attack_that_made_them() -> None:

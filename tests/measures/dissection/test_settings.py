@@ -1,6 +1,7 @@
 """Each setting of a dissection against the definitions in plain loops, and what it must not change."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor
 from advscope.batch import Batch
 from advscope.frozen import MicroBatched
 from advscope.intervals import Estimate
-from advscope.measures import ConceptTable, ConceptTally, DissectedLayer, DissectionSettings, dissect
+from advscope.measures import ConceptTable, ConceptTally, DissectedLayer, DissectionSettings, dissect, unit_masks
 from advscope.measures.dissection import concept_tally, mask_counts
+from advscope.measures.dissection.reference_annotations import ReferenceAnnotations
 from tests.measures.dissection.small import CONCEPTS, LAYERS, Small, annotated, attack, equal, split
 
 
@@ -252,3 +254,35 @@ def test_p_values_follow_the_draws() -> None:
         # 8 units: N of 10 and more have no p, and no figure.
         assert all(math.isnan(row["p"]) for row in found_rows.significance)
         assert not any(name.startswith("p_top") for name in found_rows["act2"].figures)
+
+
+@pytest.mark.parametrize("union", ["all", "category"])
+def test_chance_holds_masks_against_the_concepts_of_partners(count: Callable[..., ConceptTally], union: str) -> None:
+    batch = annotated(40)
+    layer = found(batch, "act2", union=union, detector=0.1)
+    masks = unit_masks(maps_of(batch, "act2"), layer.thresholds, (4, 4))
+    references = ReferenceAnnotations()
+    references.add(batch.indices, batch.concepts, batch.image_concepts)
+    references.exchange()
+    partners = references.partner(batch.indices)
+    assert partners is not None
+    tally = count(ConceptTable(CONCEPTS), masks, partners.concepts, partners.image_concepts, batch.indices)
+    iou = tally.iou(union)[:, tally.concept_areas.sum(0) > 0]
+    figures = layer.figures
+    assert figures["detectors_chance"].value == int((iou.max(1).values > 0.1).sum())
+    assert figures["interpretability_chance"].value == pytest.approx(float(iou.mean()), rel=1e-12)
+    assert figures["interpretability_chance"].n == 40
+    own = count(ConceptTable(CONCEPTS), masks, batch.concepts, batch.image_concepts, batch.indices).iou(union)
+    assert figures["interpretability"].value == pytest.approx(float(own[:, :-1].mean()), rel=1e-12)
+    assert figures["interpretability"].value != figures["interpretability_chance"].value
+
+
+def test_of_a_single_image_chance_is_undefined_and_not_0() -> None:
+    layer = dissect(
+        Small().eval(), [annotated().part(slice(1, 2))], ["act2"], concepts=CONCEPTS, settings=DissectionSettings(0.2)
+    )["act2"]
+    for name in ("detectors", "unique_concepts", "interpretability", "detectors_part"):
+        figure = layer.figures[f"{name}_chance"]
+        assert math.isnan(figure.value), name
+        assert figure.n == 0
+    assert layer.figures["detectors"].n == 1
