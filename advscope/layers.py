@@ -83,16 +83,23 @@ def activations(
         of: Maps an output to what is kept of it, ``(N, ...)`` of its own memory; ``None`` for all of it.
 
     Raises:
-        ValueError: If a name is unknown, a layer does not return a tensor, or it runs several times (or never) in one
-            pass.
+        ValueError: If a name is unknown, a layer does not return a tensor whose first dimension is the image, or it
+            runs several times (or never) in one pass.
     """
     with recording(network, names, copy=True, of=of) as outputs:
         logits = network(images)
     # No images at all make one pass, too.
     passes = max(1, -(-len(images) // network.size)) if isinstance(network, MicroBatched) else 1
+    rows = network.size if isinstance(network, MicroBatched) and len(images) else len(images)
     for name, parts in outputs.items():
         if len(parts) != passes:
             raise ValueError(f"layer {name!r} ran {len(parts) / passes:g} times in one pass; name one that runs once")
+        for part in parts:
+            if part.ndim == 0 or len(part) != rows:
+                raise ValueError(
+                    f"layer {name!r} returns {tuple(part.shape)} for {rows} images; name one whose first dimension is "
+                    "the image"
+                )
     return {
         name: (parts[0] if passes == 1 else torch.cat(parts))[: len(images)] for name, parts in outputs.items()
     }, logits

@@ -32,6 +32,11 @@ def gathered(found: _Found) -> list[_Found]:
     return [each for each in everything if each is not None]
 
 
+def is_first() -> bool:
+    """Whether this is the process that speaks for all: the first one, or the only one."""
+    return not _several() or distributed.get_rank() == 0
+
+
 def _several() -> bool:
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 

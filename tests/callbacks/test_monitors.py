@@ -41,7 +41,7 @@ def fit(run, tiny_arguments, monitors, epochs=2, **settings):
     }
     own = {
         "ActivationBiasMonitor": {"control": True},
-        "DissectionMonitor": {"data": data, "draws": 100},
+        "DissectionMonitor": {"data": data, "draws": 100, "target": "cup", "resolution": "input", "top_images": 2},
         "UnitMaskingMonitor": {"layer": "layer3.0"},
         # Not "auto": that the partial forward runs is the point.
         "PromotionSuppressionMonitor": {"forward": "partial"},

@@ -21,6 +21,9 @@ FATES = ("attacked", "failed", "ineligible", "not_chosen")
 another class are attacked."""
 
 
+_SOME = "some batches carry adversarial images and others do not: give them in all, or in none"
+
+
 class Adversarials(NamedTuple):
     """The adversarial images of ``n`` of the images of a batch."""
 
@@ -68,7 +71,7 @@ class AdversarialImages:
         """
         carries = batch.adversarials is not None
         if self.carried not in (None, carries):
-            raise ValueError("some batches carry adversarial images and others do not: give them in all, or in none")
+            raise ValueError(_SOME)
         if carries and self.attack is not None:
             raise ValueError("batches carry adversarial images and an attack is given: leave one of them out")
         if batch.adversarials is not None and batch.adversarials.shape != batch.images.shape:
@@ -78,9 +81,27 @@ class AdversarialImages:
         self.carried = carries
         self.given = self.attack is not None or carries
 
+    def check_classes(self, classes: int) -> None:
+        """Refuse a source or target class that the network does not have.
+
+        Raises:
+            ValueError: If it is so.
+        """
+        for name, label in (("source", self.source), ("target", self.target)):
+            if label is not None and label >= classes:
+                raise ValueError(f"{name} must be one of the network's {classes} classes, from 0, got {label}")
+
     def exchange(self, device: torch.device) -> None:
-        """Learn from other processes whether there are adversarial images; a process may have no images itself."""
-        self.given = bool(highest(torch.tensor(int(self.given), device=device)))
+        """Learn from other processes whether there are adversarial images; a process may have no images itself.
+
+        Raises:
+            ValueError: If the batches of one process carry some, and those of another do not.
+        """
+        own = [self.given, self.carried is True, self.carried is False]
+        given, carried, bare = highest(torch.tensor(own, dtype=torch.int64, device=device)).tolist()
+        if carried and bare:
+            raise ValueError(_SOME)
+        self.given = bool(given)
 
     def of(self, batch: Batch, images: Tensor, prediction: Tensor) -> Adversarials:
         """Return the adversarial images of a batch.

@@ -24,6 +24,7 @@ class Axis(NamedTuple):
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def axis(source: int, target: int, align_corners: bool = False, device: str = "cpu") -> Axis:
     """Return where ``target`` places are among ``source`` ones.
 
@@ -35,7 +36,8 @@ def axis(source: int, target: int, align_corners: bool = False, device: str = "c
         device: Where the tensors are wanted.
     """
     places = torch.arange(target, dtype=torch.float64)
-    at = places * ((source - 1) / max(1, target - 1)) if align_corners else (places + 0.5) * source / target - 0.5
+    # Products of whole numbers first, one division: the last place is then the last one of the source, exactly.
+    at = places * (source - 1) / max(1, target - 1) if align_corners else (places + 0.5) * source / target - 0.5
     at = at.clamp(0, source - 1)
     low = at.floor().long()
     share = (at - low).float().clamp(max=1 - 2**-20)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from advscope.measures.dissection.bilinear import axis
 from advscope.measures.dissection.compiled import count_masks, packed
-from advscope.measures.dissection.mask_counts import MaskCounts, PairCounts
+from advscope.measures.dissection.mask_counts import MaskCounts, PairCounts, check_size
 
 
 class CompiledMaskCounter:
@@ -23,11 +23,15 @@ class CompiledMaskCounter:
         size: Height and width of the masks.
         strict: A unit is active above its threshold; False: also at it.
         align_corners: The corners of map and mask are the same places; else the borders of their pixels are.
+
+    Raises:
+        ValueError: If masks have more pixels than :func:`~.mask_counts.check_size` allows.
     """
 
     def __init__(
         self, source: tuple[int, int], size: tuple[int, int], strict: bool = True, align_corners: bool = False
     ) -> None:
+        check_size(size)
         down, across = (axis(*lengths, align_corners) for lengths in zip(source, size, strict=True))
         rows, columns = (torch.stack([places.low, places.high], 1).numpy() for places in (down, across))
         # Columns of the mask that lie between the same two of the map follow each other.

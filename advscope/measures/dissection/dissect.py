@@ -18,6 +18,7 @@ from advscope.measures.dissection.reference_annotations import ReferenceAnnotati
 from advscope.measures.dissection.settings import DissectionSettings
 from advscope.measures.dissection.tally_pass import TallyPass
 from advscope.measures.dissection.threshold_passes import ThresholdPasses
+from advscope.processes import is_first
 
 
 def dissect(
@@ -45,7 +46,8 @@ def dissect(
         batches: Images with ``concepts``, iterated over three times; in several processes each has its own share. An
             image of label -1 is attacked from the network's own prediction, and is always eligible. They may carry
             adversarial images (:attr:`~advscope.batch.Batch.adversarials`) in place of an attack.
-        layers: Names of submodules whose outputs are maps ``(N, K, h, w)``; ``None`` for every block that gives some.
+        layers: Names of submodules whose outputs are maps ``(N, K, h, w)``; ``None`` for every block that gives some,
+            in one tensor, once in a pass.
         concepts: Every label that images can bear; ``None`` for ``batches.concepts``, which advscope's loaders have.
         attack: Makes the adversarial images; with neither these nor an attack sensitivity is undefined.
         quantile: Share of its positions on which a unit counts as active, in (0, 1).
@@ -57,7 +59,8 @@ def dissect(
 
     Raises:
         ValueError: If there are no images, one has no concepts or bears an unknown label, annotations differ in size, a
-            layer is unknown, named twice, gives no maps or holds nan, or a setting is not allowed.
+            layer is unknown, named twice, gives no maps or holds nan or infinity, a setting is not allowed, or the
+            batches are not the same each time. What can be known in the first pass is said in it.
 
     References:
         Xu et al., *Interpreting Adversarial Examples by Activation Promotion and Suppression*, arXiv:1904.02057, 2019,
@@ -102,11 +105,13 @@ def dissect(
             if references is not None and batch.concepts is not None:
                 references.add(batch.indices, batch.concepts, batch.image_concepts)
             passes.count(batch, first=True)
+            if passes.classes:
+                adversarial.check_classes(passes.classes)
         passes.locate()
         adversarial.exchange(device)
         if references is not None:
             references.exchange()
-        if passes.unlabelled:
+        if passes.unlabelled and is_first():
             warnings.warn(
                 f"{passes.unlabelled} of {passes.images} images bear no label: they count for thresholds and areas; "
                 "leave them out of the data if they are not annotated",
@@ -122,4 +127,6 @@ def dissect(
         tally = TallyPass(network, tallies, table, adversarial, references, passes.size, settings)
         for batch in batches:
             tally.count(batch)
-        return Dissection(tally.result(), concepts, settings, passes.size, passes.unlabelled, adversarial.firsts())
+        return Dissection(
+            tally.result(passes.images), concepts, settings, passes.size, passes.unlabelled, adversarial.firsts()
+        )

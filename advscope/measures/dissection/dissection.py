@@ -85,9 +85,9 @@ class Dissection(Mapping[str, DissectedLayer]):
 
         Raises:
             KeyError: If no such layer was dissected.
+            ImportError: If pandas is missing.
         """
-        import pandas
-
+        pandas = _pandas()
         return pandas.DataFrame(self.rows() if layer is None else self[layer].rows(layer))
 
     def iou_frame(self, layer: str) -> "pandas.DataFrame":
@@ -95,19 +95,21 @@ class Dissection(Mapping[str, DissectedLayer]):
 
         Raises:
             KeyError: If no such layer was dissected.
+            ImportError: If pandas is missing.
         """
-        import pandas
-
+        pandas = _pandas()
         names = pandas.MultiIndex.from_tuples(
             [(concept.category, concept.name) for concept in self.concepts], names=["category", "concept"]
         )
         return pandas.DataFrame(self[layer].iou.cpu().numpy(), columns=names).rename_axis(index="unit")
 
     def significance_frame(self) -> "pandas.DataFrame":
-        """Return the p-values of every layer, N and choice of units as a data frame; needs pandas."""
-        import pandas
+        """Return the p-values of every layer, N and choice of units as a data frame; needs pandas.
 
-        return pandas.DataFrame(self.significance)
+        Raises:
+            ImportError: If pandas is missing.
+        """
+        return _pandas().DataFrame(self.significance)
 
     def save(self, folder: str | Path) -> None:
         """Write all of it into a folder: CSV tables, NetDissect's own, and every tensor.
@@ -121,6 +123,19 @@ class Dissection(Mapping[str, DissectedLayer]):
             FileExistsError: If the folder holds something else.
         """
         save_dissection(self, folder)
+
+
+def _pandas() -> Any:
+    """Return pandas, which only notebooks need.
+
+    Raises:
+        ImportError: If it is missing; the message says how to install it.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("data frames need pandas: install it with `pip install 'pandas>=2.2'`") from None
+    return pandas
 
 
 def _units(layer: DissectedLayer) -> LayerUnits:

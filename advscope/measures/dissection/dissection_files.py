@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -24,6 +25,10 @@ ABOUT = "dissection.json"
 
 def save_dissection(dissection: "Dissection", folder: str | Path) -> None:
     """Write a dissection into a folder, which is there when all of it is written, and not before.
+
+    The bytes are the same each time. It is written beside the folder, into a hidden one whose name ends in
+    ``.partial``; what a writer that was killed has left there goes with the next dissection that is written to the same
+    place. So no two processes may write to one place at once.
 
     ============================= ==========================================================================
     File                          Content
@@ -54,12 +59,12 @@ def save_dissection(dissection: "Dissection", folder: str | Path) -> None:
             # Two names are not exchanged in one step: for a moment there is none, but never a mixture.
             replaced = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.replaced")
             os.replace(folder, replaced)
-            os.replace(partial, folder)
-            shutil.rmtree(replaced)
-        else:
-            os.replace(partial, folder)
+        os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    for other in list(folder.parent.iterdir()):
+        if re.fullmatch(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{32}}\.(partial|replaced)", other.name):
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _write(dissection: "Dissection", folder: Path) -> None:

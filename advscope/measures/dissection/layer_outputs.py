@@ -16,13 +16,14 @@ def parts(network: nn.Module, count: int) -> Iterator[slice]:
 
 
 def layer_outputs(network: nn.Module, images: Tensor, names: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the outputs of layers, ``(N, ...)`` each, and the prediction, int64 ``(N,)``.
+    """Return the outputs of layers, ``(N, ...)`` each, and the logits, ``(N, classes)``.
 
     Outputs are float32, as which thresholds are exact.
 
     Raises:
-        ValueError: If a name is unknown, a layer does not return a tensor, or it runs several times (or never).
+        ValueError: If a name is unknown, a layer does not return a tensor with a place for each image, or it runs
+            several times (or never).
     """
     with torch.no_grad():
         outputs, logits = activations(network, images, names)
-    return {name: output.float() for name, output in outputs.items()}, logits.argmax(1)
+    return {name: output.float() for name, output in outputs.items()}, logits

@@ -31,7 +31,8 @@ class LayerScores:
         columns: Place of each unit's best concept in the table, the first of several, int64 ``(K,)``; None where no
             concept is present.
         best_iou: IoU with it; the interval is for that concept.
-        figures: ``interpretability``, ``detectors``, ``unique_concepts`` and ``detectors_{category}`` of each choice.
+        figures: ``interpretability``, ``detectors``, ``unique_concepts`` and ``detectors_{category}`` of each choice;
+            ``nan`` where there are no images.
     """
 
     def __init__(self, tally: ConceptTally, union: str, detector: float, choices: Mapping[str, Tensor]) -> None:
@@ -79,10 +80,10 @@ class LayerScores:
         return tuple(jackknife(value, part, self.n) for value, part in zip(values, parts, strict=True))
 
     def _quantities(self, iou: Tensor) -> dict[str, float]:
-        """Return the quantities of some units by their IoU with the concepts that are present."""
+        """Return the quantities of some units by their IoU with the concepts that are present; nan without images."""
         detected = self._detected(iou)
         categories = self.table.category_of[self.present][detected]
-        return {
+        quantities = {
             "interpretability": float(iou.nanmean(1).mean()),
             "detectors": float(len(detected)),
             "unique_concepts": float(len(detected.unique())),
@@ -90,6 +91,8 @@ class LayerScores:
             f"detectors_{category}": float((categories == number).sum())
             for number, category in enumerate(self.table.categories)
         }
+        # No unit detects what no image was looked at for: that is not 0 detectors.
+        return quantities if self.n else dict.fromkeys(quantities, math.nan)
 
     def _detected(self, iou: Tensor) -> Tensor:
         """Return the concept of each detector among some units."""

@@ -5,6 +5,19 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+_EXACT = 1 << 24
+"""Up to here sums of ones are exact in float32."""
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Check the size of masks, the same for every way to count them.
+
+    Raises:
+        ValueError: If they have so many pixels that float32 cannot count them.
+    """
+    if size[0] * size[1] >= _EXACT:
+        raise ValueError(f"masks must have fewer than {_EXACT} pixels, got {size[0]} x {size[1]}: scale them down")
+
 
 class MaskCounts(NamedTuple):
     """What the masks of ``K`` units on one image have, in pixels; int64."""

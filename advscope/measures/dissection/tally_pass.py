@@ -17,6 +17,7 @@ from advscope.measures.dissection.mask_counts import MaskCounter
 from advscope.measures.dissection.reference_annotations import ReferenceAnnotations
 from advscope.measures.dissection.settings import DissectionSettings
 from advscope.measures.dissection.unit_masks import check_finite
+from advscope.processes import summed
 
 
 class TallyPass:
@@ -48,10 +49,12 @@ class TallyPass:
         self.layers = dict(layers)
         self.size, self.settings = size, settings
         self.device = table.columns.device
+        self.images = 0
         self.counters: dict[tuple[str, tuple[int, int]], MaskCounter] = {}
 
     def count(self, batch: Batch) -> None:
         """Count masks and flips of a batch."""
+        self.images += len(batch.images)
         for rows in parts(self.network, len(batch.images)):
             self._count_part(batch.part(rows))
 
@@ -60,17 +63,17 @@ class TallyPass:
         images, indices = batch.images.to(self.device), batch.indices.to(self.device)
         concepts = [each.sampled(self.size) for each in self.table.of_images(*labels_of(batch, self.device))]
         others = self._other_concepts(indices)
-        clean, prediction = layer_outputs(self.network, images, list(self.layers))
+        clean, logits = layer_outputs(self.network, images, list(self.layers))
         # Images with an adversarial one first, then the others: masks of a pair are counted together.
         paired = torch.zeros(0, dtype=torch.int64, device=self.device)
         moved: dict[str, Tensor] = {}
         attacked = None
         if self.adversarial.given:
-            made = self.adversarial.of(batch, images, prediction)
+            made = self.adversarial.of(batch, images, logits.argmax(1))
             paired = made.rows
             if len(paired):
-                moved, moved_prediction = layer_outputs(self.network, made.images, list(self.layers))
-                attacked = self.adversarial.succeeded(made, moved_prediction, indices[paired])
+                moved, moved_logits = layer_outputs(self.network, made.images, list(self.layers))
+                attacked = self.adversarial.succeeded(made, moved_logits.argmax(1), indices[paired])
         alone = torch.ones(len(images), dtype=torch.bool, device=self.device)
         alone[paired] = False
         for name in self.layers:
@@ -138,8 +141,20 @@ class TallyPass:
             )
         return self.counters[name, source]
 
-    def result(self) -> dict[str, DissectedLayer]:
-        """Add up over processes and return what was found."""
+    def result(self, images: int) -> dict[str, DissectedLayer]:
+        """Add up over processes and return what was found.
+
+        Args:
+            images: Number of images that the first pass saw, in all processes.
+
+        Raises:
+            ValueError: If this one saw another number of them.
+        """
+        seen = int(summed(torch.tensor(self.images, device=self.device)))
+        if seen != images:
+            raise ValueError(
+                f"the third pass saw {seen} images and the first {images}: the batches must be the same each time"
+            )
         counts = self.adversarial.fates(self.device)
         results = {}
         for name in list(self.layers):

@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from advscope.batch import Batch
 from advscope.measures.dissection.concept_table import ConceptTable, labels_of
 from advscope.measures.dissection.layer_outputs import layer_outputs, parts
+from advscope.measures.dissection.map_layers import map_layers
+from advscope.measures.dissection.mask_counts import check_size
 from advscope.measures.dissection.order_statistics import TopQuantile
 from advscope.measures.dissection.settings import DissectionSettings
 from advscope.measures.dissection.top_activations import TopActivations
+from advscope.measures.dissection.unit_masks import check_finite
 from advscope.processes import highest, summed
 
 
@@ -43,6 +46,7 @@ class ThresholdPasses:
         images: Number of images, over all processes after the first pass.
         unlabelled: Number of those without any label, likewise.
         size: Height and width of the masks, in pixels.
+        classes: Number of classes of the network; 0 before it has run.
     """
 
     def __init__(
@@ -63,12 +67,14 @@ class ThresholdPasses:
         self.images = 0
         self.unlabelled = 0
         self.size = (0, 0)
+        self.classes = 0
 
     def check(self, batch: Batch) -> None:
         """Check the annotations of a batch in the first pass: two passes before they are needed.
 
         Raises:
-            ValueError: If there are none, they are of another size than those of earlier batches, or a label is wrong.
+            ValueError: If there are none, they or the masks are of another size than those of earlier batches, or a
+                label is wrong.
         """
         if batch.concepts is None:
             raise ValueError("a batch has no concepts: dissection needs annotated images, as of datamodules.Broden")
@@ -78,34 +84,39 @@ class ThresholdPasses:
             raise ValueError(
                 f"annotations must be of one size, got {self.annotated} and {size}: flipped pixels would not compare"
             )
-        self.annotated = size
-        self.size = size if self.settings.resolution == "label" else (batch.images.shape[-2], batch.images.shape[-1])
+        masks = size if self.settings.resolution == "label" else (batch.images.shape[-2], batch.images.shape[-1])
+        if self.annotated is not None and masks != self.size:
+            raise ValueError(
+                f"images must be of one size, got {self.size} and {masks}: flipped pixels would not compare; scale "
+                'them alike, or give resolution="label"'
+            )
+        check_size(masks)
+        self.annotated, self.size = size, masks
         self.images += len(batch.images)
 
     def count(self, batch: Batch, first: bool) -> None:
         """Count the activations of a batch, in the first or the second pass."""
         for rows in parts(self.network, len(batch.images)):
-            outputs, _ = layer_outputs(self.network, batch.images[rows].to(self.device), self.names)
+            images = batch.images[rows].to(self.device)
+            if not self.asked_for and not self.classes:
+                self.names = map_layers(self.network, images, self.names)
+            outputs, logits = layer_outputs(self.network, images, self.names)
+            self.classes = logits.shape[1]
             for name, values in outputs.items():
                 if values.ndim != 4:
-                    self._leave_out(name, values)
-                    continue
+                    raise ValueError(
+                        f"layer {name!r} returns {tuple(values.shape)}, no maps (N, K, h, w): name convolutional layers"
+                    )
                 if name not in self.quantiles:
                     self._add_layer(name, values.shape[1])
                 try:
+                    if first:
+                        check_finite(values)
                     self.quantiles[name].count(values.transpose(0, 1).flatten(1))
                 except ValueError as error:
                     raise ValueError(f"layer {name!r}: {error}") from None
                 if first:
                     self.top_images[name].count(values.amax((2, 3)), batch.indices[rows].to(self.device))
-
-    def _leave_out(self, name: str, values: Tensor) -> None:
-        """Leave a layer out that gives no maps; refuse it where it was asked for."""
-        if self.asked_for:
-            raise ValueError(
-                f"layer {name!r} returns {tuple(values.shape)}, no maps (N, K, h, w): name convolutional layers"
-            )
-        self.names.remove(name)
 
     def _add_layer(self, name: str, units: int) -> None:
         self.quantiles[name] = TopQuantile(units, self.settings.quantile, self.device)
@@ -115,14 +126,14 @@ class ThresholdPasses:
         """End the first pass; a process without images learns from the others what they found.
 
         Raises:
-            ValueError: If there are no images, or no layer gives maps.
+            ValueError: If there are no images, no layer gives maps, or processes have annotations or masks of different
+                sizes.
         """
         counts = torch.tensor([self.images, self.unlabelled], device=self.device)
         self.images, self.unlabelled = summed(counts).tolist()
         if not self.images:
             raise ValueError("there are no images to dissect with; give at least one")
-        height, width = highest(torch.tensor(self.size, device=self.device)).tolist()
-        self.size = height, width
+        self.size = self._size_of_all()
         found = [self.quantiles[name].columns if name in self.quantiles else 0 for name in self.all_names]
         numbers = highest(torch.tensor(found, device=self.device)).tolist()
         units = {name: number for name, number in zip(self.all_names, numbers, strict=True) if number}
@@ -134,6 +145,23 @@ class ThresholdPasses:
                 self._add_layer(name, number)
             self.quantiles[name].locate()
             self.top_images[name].add_up()
+
+    def _size_of_all(self) -> tuple[int, int]:
+        """Return the size of the masks, which a process without images does not know."""
+        sizes = [-1] * 8
+        if self.annotated is not None:
+            both = [*self.annotated, *self.size]
+            # The least size is the greatest difference to a number above all; without images there is none.
+            sizes = [*both, *((1 << 31) - one for one in both)]
+        found = highest(torch.tensor(sizes, dtype=torch.int64, device=self.device)).tolist()
+        most, least = found[:4], [(1 << 31) - one for one in found[4:]]
+        for place, kind in ((0, "annotations"), (2, "images")):
+            one, other = tuple(least[place : place + 2]), tuple(most[place : place + 2])
+            if one != other:
+                raise ValueError(
+                    f"{kind} must be of one size, in all processes, got {one} and {other}: scale them alike"
+                )
+        return most[2], most[3]
 
     def result(self) -> dict[str, LayerThresholds]:
         """End the second pass, and return the thresholds of each layer.

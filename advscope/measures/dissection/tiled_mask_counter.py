@@ -7,11 +7,8 @@ import torch
 from torch import Tensor
 
 from advscope.measures.dissection.bilinear import Axis, axis, sampled
-from advscope.measures.dissection.mask_counts import MaskCounts, PairCounts
+from advscope.measures.dissection.mask_counts import MaskCounts, PairCounts, check_size
 from advscope.precision import full_precision
-
-_EXACT = 1 << 24
-"""Up to here sums of ones are exact in float32."""
 
 _TILE = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Units x pixels of a tile: what stays in a processor's cache; on a GPU, what keeps it busy."""
@@ -63,8 +60,7 @@ class TiledMaskCounter:
         align_corners: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        if size[0] * size[1] >= _EXACT:
-            raise ValueError(f"masks must have fewer than {_EXACT} pixels, got {size[0]} x {size[1]}: scale them down")
+        check_size(size)
         self.same = source == size
         self.active = torch.gt if strict else torch.ge
         kind = "cpu" if torch.device(device).type == "cpu" else "cuda"

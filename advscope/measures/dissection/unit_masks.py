@@ -1,10 +1,12 @@
 """Where a unit is active: its map, at the annotation's resolution, above its threshold."""
 
+import torch
 from torch import Tensor
 
 from advscope.measures.dissection.bilinear import axis, sampled
 
 
+@torch.no_grad()
 def unit_masks(
     activations: Tensor,
     thresholds: Tensor,

@@ -45,3 +45,12 @@ def test_the_next_place_is_never_reached() -> None:
         for target in range(1, 60):
             for align_corners in (True, False):
                 assert float(axis(source, target, align_corners).share.max()) < 1
+
+
+def test_corners_are_the_same_places_exactly() -> None:
+    for source in range(2, 40):
+        for target in range(2, 120):
+            places = axis(source, target, True)
+            assert int(places.low[0]) == 0
+            assert int(places.low[-1]) == source - 1
+            assert places.share[[0, -1]].tolist() == [0, 0]

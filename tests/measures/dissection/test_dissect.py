@@ -8,9 +8,8 @@ import pytest
 import torch
 import torch.multiprocessing
 from scipy import stats
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
-from advscope.attacks import PGD
 from advscope.batch import Batch
 from advscope.concepts import Concept
 from advscope.frozen import MicroBatched
@@ -18,69 +17,14 @@ from advscope.intervals import jackknife
 from advscope.measures import (
     ConceptTable,
     ConceptTally,
-    Dissection,
     DissectionSettings,
     dissect,
     unit_masks,
 )
+from advscope.measures.dissection import mask_counts
 from advscope.measures.dissection.image_groups import group_of
 from datamodules import ConceptShapes
-
-CONCEPTS = (
-    Concept(3, "red-c", "color"),
-    Concept(5, "sky", "object"),
-    Concept(6, "tree", "object"),
-    Concept(9, "wheel", "part"),
-    Concept(12, "street-s", "scene"),
-    Concept(20, "never", "material"),
-)
-
-
-class Small(nn.Module):
-    """Two layers of maps (ReLU6 and ReLU, some units dead or saturated) and a head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
-        self.act1 = nn.ReLU6()
-        self.conv2 = nn.Conv2d(6, 8, 3, stride=2, padding=1)
-        self.act2 = nn.ReLU()
-        self.head = nn.Linear(8, 4)
-        generator = torch.Generator().manual_seed(5)
-        for parameter in self.parameters():
-            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.7
-        self.conv1.bias.data[0] = -50.0  # dead
-        self.conv1.bias.data[1] = 50.0  # always 6
-        self.conv2.weight.data[:, 1] *= 0.02  # which must not decide the prediction
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.act2(self.conv2(self.act1(self.conv1(images))))
-        return self.head(features.mean((2, 3)))
-
-
-LAYERS = ("act1", "act2")
-
-
-def annotated(count: int = 23) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(count, 3, 8, 8, generator=generator)
-    concepts = torch.zeros(count, 3, 4, 4, dtype=torch.int16)
-    for layer, numbers in enumerate(([0, 3], [0, 5, 6], [0, 9, 5])):
-        drawn = torch.tensor(numbers)[torch.randint(len(numbers), (count, 4, 4), generator=generator)]
-        concepts[:, layer] = drawn.short()
-    concepts[::5] = 0
-    whole = torch.tensor([0, 12, 6])[torch.randint(3, (count, 2), generator=generator)].short()
-    labels = torch.where(torch.arange(count) % 3 > 0, -1, torch.randint(4, (count,), generator=generator))
-    return Batch(images, labels, torch.arange(count) + 100, concepts, whole)
-
-
-def split(batch: Batch, sizes: list[int], order: Tensor | None = None) -> list[Batch]:
-    rows = torch.arange(len(batch.images)) if order is None else order
-    return [batch.part(part) for part in rows.split(sizes)]
-
-
-def attack() -> PGD:
-    return PGD(eps=0.5, step_size=0.2, steps=5)
+from tests.measures.dissection.small import CONCEPTS, LAYERS, Small, annotated, attack, equal, split
 
 
 def sampled(values: np.ndarray, height: int, width: int) -> list[list[float]]:
@@ -205,18 +149,6 @@ def test_everything_equals_a_plain_loop_twin(layer: str, strict: bool, union: st
         assert found.figures[f"detectors_{category}"].value == number
 
 
-def equal(one: Dissection, other: Dissection) -> bool:
-    for layer in one:
-        for name, field in one[layer]._asdict().items():
-            if isinstance(field, Tensor) and not torch.equal(
-                field.nan_to_num(-1), getattr(other[layer], name).nan_to_num(-1)
-            ):
-                return False
-    rows = [[tuple(row.values()) for row in [*each.rows(), *each.significance]] for each in (one, other)]
-    figures = [{layer: dict(found.figures) for layer, found in each.items()} for each in (one, other)]
-    return repr(rows[0]) == repr(rows[1]) and repr(figures[0]) == repr(figures[1])
-
-
 def test_batches_and_order_change_no_bit() -> None:
     network, batch = MicroBatched(Small().eval(), 4), annotated()
     settings = DissectionSettings(quantile=0.2, draws=100)
@@ -229,39 +161,6 @@ def test_batches_and_order_change_no_bit() -> None:
                 network, split(batch, sizes, shuffled), LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings
             ),
         )
-
-
-def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    # Every other image, as the loaders share them out; uneven last batches.
-    rows = torch.arange(23)[rank::2]
-    batches = split(annotated(), [5, 5, len(rows) - 10], rows) if rank == 0 else split(annotated(), [8, 3], rows)
-    found = dissect(
-        MicroBatched(Small().eval(), 4),
-        batches,
-        LAYERS,
-        concepts=CONCEPTS,
-        attack=attack(),
-        settings=DissectionSettings(0.2, draws=100),
-    )
-    torch.save(found, f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
-
-
-def test_two_processes_give_the_bits_of_one(tmp_path) -> None:
-    torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
-    torch.set_num_threads(1)
-    alone = dissect(
-        MicroBatched(Small().eval(), 4),
-        [annotated()],
-        LAYERS,
-        concepts=CONCEPTS,
-        attack=attack(),
-        settings=DissectionSettings(0.2, draws=100),
-    )
-    for rank in (0, 1):
-        assert equal(alone, torch.load(tmp_path / f"{rank}.pt", weights_only=False))
 
 
 def test_dead_and_saturated_units_are_counted_and_set_apart() -> None:
@@ -533,3 +432,66 @@ def test_what_is_not_allowed_is_named(change: dict[str, object], message: str) -
 def test_settings_out_of_range_are_refused_when_they_are_made(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DissectionSettings(**settings)  # type: ignore[arg-type]
+
+
+class Again:
+    """Batches that can be iterated over a few times, then give fewer or none."""
+
+    def __init__(self, times: int, then: int) -> None:
+        self.times, self.then = times, then
+
+    def __iter__(self):  # noqa: D105
+        self.times -= 1
+        batches = split(annotated(), [10, 13])
+        return iter(batches if self.times >= 0 else batches[: self.then])
+
+
+@pytest.mark.parametrize(("then", "seen"), [(0, 0), (1, 10)])
+def test_a_third_pass_that_sees_fewer_images_is_refused(then: int, seen: int) -> None:
+    with pytest.raises(ValueError, match=f"^the third pass saw {seen} images and the first 23: the batches must be"):
+        dissect(Small().eval(), Again(2, then), LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
+    dissect(Small().eval(), Again(3, 0), LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
+
+
+def test_images_of_several_sizes_are_compared_at_the_labels_alone() -> None:
+    batch = annotated()
+    wide = batch._replace(images=torch.rand(23, 3, 8, 12), indices=batch.indices + 23)
+    found = dissect(Small().eval(), [batch, wide], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(draws=10))
+    assert found["act1"].figures["units"].n == 46
+    settings = DissectionSettings(resolution="input")
+    for order, told in (([batch, wide], r"\(8, 8\) and \(8, 12\)"), ([wide, batch], r"\(8, 12\) and \(8, 8\)")):
+        with pytest.raises(ValueError, match=rf'^images must be of one size, got {told}: .* give resolution="label"$'):
+            dissect(Small().eval(), order, LAYERS, concepts=CONCEPTS, settings=settings)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_activations_that_are_no_numbers_are_told_in_the_first_pass(value: float) -> None:
+    network, passes = Small().eval(), []
+    network.act2 = nn.Identity()
+    network.conv2.bias.data[3] = value
+    network.register_forward_hook(lambda *_: passes.append(1))
+    with pytest.raises(ValueError, match=r"^layer 'act2': activations hold nan or infinity, of which no mask"):
+        dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
+    assert len(passes) == 1
+
+
+def test_masks_that_are_too_large_to_count_are_told_before_the_network_has_run(monkeypatch) -> None:
+    network, passes = Small().eval(), []
+    network.register_forward_hook(lambda *_: passes.append(1))
+    monkeypatch.setattr(mask_counts, "_EXACT", 16)
+    with pytest.raises(ValueError, match=r"^masks must have fewer than 16 pixels, got 4 x 4: scale them down$"):
+        dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10))
+    assert not passes
+
+
+def test_the_warning_of_images_without_a_label_is_given_once_for_all_batches() -> None:
+    batch = annotated()
+    batch.concepts[::4] = 0
+    batch.image_concepts[::4] = 0
+    with pytest.warns(UserWarning, match="bear no label") as said:
+        found = dissect(
+            Small().eval(), split(batch, [1] * 23), LAYERS, concepts=CONCEPTS, settings=DissectionSettings(draws=10)
+        )
+    assert [str(one.message).split(":")[0] for one in said] == ["6 of 23 images bear no label"]
+    assert said[0].filename == __file__
+    assert found.unlabelled == 6

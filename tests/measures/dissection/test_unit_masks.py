@@ -80,3 +80,11 @@ def test_memory_format_and_neighbours_change_nothing() -> None:
 def test_what_is_not_allowed_is_named(values: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         unit_masks(values, torch.zeros(values.shape[1]), (4, 4))
+
+
+def test_masks_of_maps_with_gradients_after_those_in_inference_mode() -> None:
+    maps = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(4))
+    thresholds = torch.full((3,), 0.5)
+    with torch.inference_mode():
+        wanted = unit_masks(maps, thresholds, (11, 13))
+    assert torch.equal(unit_masks(maps.clone().requires_grad_(), thresholds, (11, 13)), wanted)
