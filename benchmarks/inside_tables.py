@@ -5,7 +5,7 @@
 One question: what are the units and layers of these networks like, and what does an attack do to them? Prints, for each
 folder, the tables that its results allow: dissected units and detectors beside those by chance; whether sensitive units
 are interpretable; activation bias by layer beside that of noise; accuracy against masked units. 95% intervals in
-brackets. Reads summary.json and images.csv, runs no network.
+brackets. Reads summary.json, significance.csv and images.csv, runs no network.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 from advscope.intervals import Estimate, mean
 from advscope.measures import MaskingPoint
 from advscope.report import read_summary
+from advscope.tables import read_significances
 
 Figures = Mapping[str, Mapping[str, Estimate]]
 """Of each layer its figures by name, as :attr:`advscope.measures.DissectedLayer.figures`."""
@@ -163,11 +164,15 @@ def folder_tables(folder: Path, layers: Sequence[str] | None = None) -> str:
             case ["test", _, "masking", layer, order, number, quantity]:
                 points = curves.setdefault(layer, {}).setdefault(order, {})
                 points.setdefault(int(number), {})[quantity] = Estimate(**fields)
+    if dissected:
+        # The summary's keys are sorted; the table of p has the layers from input to output.
+        layers_in_order = dict.fromkeys(read_significances(folder / "significance.csv")["layer"].tolist())
+        dissected = {name: dissected[name] for name in layers_in_order}
     biases = attacked_columns(folder / "images.csv", "bias")
-    known = list(dissected) or [
-        name.removesuffix("/raw") for name in next(iter(biases.values()), {}) if name.endswith("/raw")
-    ]
-    unknown = set(layers or ()) - {*known, *curves}
+    columns_of_any = dict.fromkeys(name for columns in biases.values() for name in columns)
+    biased = [name.removesuffix("/raw") for name in columns_of_any if name.endswith("/raw")]
+    known = list(dict.fromkeys([*dissected, *biased, *curves]))
+    unknown = set(layers or ()) - set(known)
     if unknown:
         raise ValueError(f"{folder}: no layer {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     parts = []
@@ -176,8 +181,12 @@ def folder_tables(folder: Path, layers: Sequence[str] | None = None) -> str:
         parts += [unit_tables(chosen), significance_table(chosen)]
     for attack, columns in biases.items():
         if any(name.endswith("/raw_noise") for name in columns):
-            parts.append(f"{attack}:\n\n{bias_table(columns, layers or known)}")
+            parts.append(
+                f"{attack}:\n\n{bias_table(columns, [name for name in biased if not layers or name in layers])}"
+            )
     for layer, curve in curves.items():
+        if layers and layer not in layers:
+            continue
         points = {
             order: {
                 number: MaskingPoint(*(each[name] for name in QUANTITIES)) for number, each in sorted(numbers.items())

@@ -4,10 +4,13 @@ import csv
 import math
 
 import pytest
+import torch
 
 from advscope.intervals import Estimate
 from advscope.measures import MaskingPoint
+from advscope.measures.dissection.significance_rows import LayerUnits, significance_rows
 from advscope.report import write_summary
+from advscope.tables import write_significances
 from benchmarks.inside_tables import (
     CATEGORIES,
     bias_table,
@@ -117,7 +120,11 @@ def test_no_masked_unit_stands_once():
 @pytest.fixture
 def results(tmp_path):
     """Return the folder of an evaluation that dissected, masked and measured the bias, attacked images 0 and 2."""
-    figures = {f"test/pgd/dissection/layer1.0/{name}": value for name, value in layer().items()}
+    layers = ("layer1.9", "layer1.10")
+    figures = {f"test/pgd/dissection/{place}/{name}": value for place in layers for name, value in layer().items()}
+    units = {"interpretability": torch.rand(20), "sensitivity": torch.rand(20), "areas": torch.ones(20)}
+    units = LayerUnits(**units, regular=torch.ones(20, dtype=torch.bool), images=90)
+    write_significances(tmp_path / "significance.csv", significance_rows(dict.fromkeys(layers, units), draws=10))
     for number, value in ((0, 0.5), (4, 0.6)):
         for name in ("clean_accuracy", "robust_accuracy", "clean_difference", "robust_difference"):
             figures[f"test/pgd/masking/layer3.2/sensitive/{number}/{name}"] = Estimate(value, 0.4, 0.7, 10)
@@ -127,7 +134,7 @@ def results(tmp_path):
     }
     data = {"name": "CIFAR10", "split": "test", "n": 3, "sha256": "0"}
     write_summary(tmp_path / "summary.json", summary | {"run": {"name": "natural"}, "data": data})
-    names = [f"bias/layer1.0/{kind}{end}" for end in ("", "_noise") for kind in ("raw", "relative")]
+    names = [f"bias/layer1.9/{kind}{end}" for end in ("", "_noise") for kind in ("raw", "relative")]
     with (tmp_path / "images.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["index", "attack", "attacked", *names])
@@ -138,11 +145,12 @@ def results(tmp_path):
 def test_a_folder_gives_the_tables_that_its_results_allow(results, capsys):
     main([str(results)])
     page = capsys.readouterr().out
-    assert unit_tables({"layer1.0": layer()}) in page
-    assert significance_table({"layer1.0": layer()}) in page
-    columns = {"layer1.0/raw": [2.0, 4.0], "layer1.0/relative": [0.2, 0.4]}
-    columns |= {"layer1.0/raw_noise": [1.0, 2.0], "layer1.0/relative_noise": [0.1, 0.2]}
-    assert f"cw:\n\n{bias_table(columns, ['layer1.0'])}" in page
+    both = {"layer1.9": layer(), "layer1.10": layer()}  # from input to output, which is not the alphabet's order
+    assert unit_tables(both) in page
+    assert significance_table(both) in page
+    columns = {"layer1.9/raw": [2.0, 4.0], "layer1.9/relative": [0.2, 0.4]}
+    columns |= {"layer1.9/raw_noise": [1.0, 2.0], "layer1.9/relative_noise": [0.1, 0.2]}
+    assert f"cw:\n\n{bias_table(columns, ['layer1.9'])}" in page
     assert (
         "| sensitive | 4 | 60.0 [40.0, 70.0] | 60.0 [40.0, 70.0] | +60.0 [+40.0, +70.0] | +60.0 [+40.0, +70.0] |"
         in page
@@ -150,7 +158,7 @@ def test_a_folder_gives_the_tables_that_its_results_allow(results, capsys):
 
 
 def test_a_layer_that_is_not_there_and_a_folder_without_results_are_told(results, tmp_path, capsys):
-    with pytest.raises(ValueError, match=r"no layer layer9; there are layer1\.0"):
+    with pytest.raises(ValueError, match=r"no layer layer9; there are layer1\.9"):
         folder_tables(results, ["layer9"])
     with pytest.raises(SystemExit):
         main([str(tmp_path / "nowhere")])
