@@ -24,6 +24,7 @@ Figures = Mapping[str, Mapping[str, Estimate]]
 
 CATEGORIES = ("object", "part", "material", "texture", "color", "scene")
 TOPS = (10, 20, 30, 50, 80, 100)
+_NONE = Estimate(0, math.nan, math.nan, 0)
 QUANTITIES = ("clean_accuracy", "robust_accuracy", "clean_difference", "robust_difference")
 """Of a masked network, in the order of :class:`~advscope.measures.MaskingPoint`."""
 
@@ -56,7 +57,9 @@ def unit_tables(figures: Figures) -> str:
     shown = [
         category
         for category in CATEGORIES
-        if any(each[f"detectors_{category}{end}"].value for each in figures.values() for end in ("", "_chance"))
+        if any(
+            each.get(f"detectors_{category}{end}", _NONE).value for each in figures.values() for end in ("", "_chance")
+        )
     ]
     detectors, scores = [], []
     for layer, suffix, each in choices(figures):

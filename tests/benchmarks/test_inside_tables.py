@@ -66,6 +66,11 @@ def test_detectors_stand_beside_those_by_chance():
     ]  # fmt: skip
 
 
+def test_data_need_not_have_every_category():
+    figures = {name: value for name, value in layer().items() if "material" not in name}
+    assert unit_tables({"conv": figures}) == unit_tables({"conv": layer()})
+
+
 def test_regular_units_have_a_row_of_their_own_where_there_are_others():
     lines = rows(unit_tables({"conv": layer(), "last": layer(zero=2, maximum=3)}))
     assert [line[:3] for line in lines[2:5]] == [
