@@ -13,6 +13,8 @@ from PIL import Image
 import evaluate
 import train
 from advscope.report import load_examples, read_summary
+from advscope.tables import write_units
+from advscope.tables.unit_rows import COLUMNS
 from cli import read_overlay
 from datamodules.concept_shapes import export_broden
 
@@ -126,6 +128,22 @@ def shortened(settings):
 DISSECTING = {"demo", "dissection", "dissection_broden", "unit_masking", "figure7", "figure8"}
 """Overlays that dissect units; all but the demo attack no test image."""
 
+RANKED = "unit_masking_ranked"
+"""The overlay that is told the file of an earlier dissection."""
+
+
+def ranked(path):
+    """Write a units.csv of the tiny run's layer3.0 of 32 units; return the arguments that name it."""
+    rows = [
+        dict.fromkeys(COLUMNS, 0.0)
+        | {"layer": "layer3.0", "unit": unit, "kind": "regular", "concept": "", "category": "", "detector": False}
+        | {"adversarial_concept": "", "adversarial_category": "", "interpretability": unit / 99, "sensitivity": -unit}
+        for unit in range(32)
+    ]
+    write_units(path, rows)
+    given = {"ranking": path, "layer": "layer3.0", "max_images": 5}
+    return [f"--trainer.callbacks.init_args.{name}={value}" for name, value in given.items()]
+
 
 def miniature(overlay, folder):
     """Return an overlay that dissects, on few concept images, with layers, classes and numbers of the tiny run."""
@@ -172,6 +190,8 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
         path = tmp_path / overlay.name
         path.write_text(yaml.safe_dump(miniature(overlay, tmp_path)))
         arguments[3] = str(path)
+    if overlay.stem == RANKED:
+        arguments += ranked(tmp_path / "units.csv")
     evaluate.main([*arguments, "--name", f"overlay_{overlay.stem}", "--trainer.enable_progress_bar=false"])
     summary = read_summary(tiny_run / "results" / f"overlay_{overlay.stem}" / "summary.json")
     assert summary["data"]["n"] == images
@@ -179,11 +199,11 @@ def test_an_overlay_runs_on_a_run(overlay, tiny_run, tmp_path):
         check_the_papers_tables(tiny_run / "results" / f"overlay_{overlay.stem}", overlay.stem)
     if "_attacks_" in overlay.stem:
         check_the_papers_attacks(summary, refined=overlay.stem.startswith("refined"))
-    assert ("test/all/robust_accuracy" in summary["figures"]) == (overlay.stem not in DISSECTING - {"demo"})
+    assert ("test/all/robust_accuracy" in summary["figures"]) == (overlay.stem not in {*DISSECTING, RANKED} - {"demo"})
     dissected = overlay.stem in DISSECTING
     assert (summary["figures"].get("test/pgd/dissection/conv1/units", {}).get("value") == 8) == dissected
     results = tiny_run / "results" / f"overlay_{overlay.stem}"
-    assert (results / "masking.csv").exists() == (overlay.stem == "unit_masking")
+    assert (results / "masking.csv").exists() == (overlay.stem in ("unit_masking", RANKED))
     found = summary["counts"].get("pgd/dissection", {}).get("attacked", 0)
     assert (results / "unit_examples.npz").exists() == (found > 0)
     assert found > 0 or overlay.stem != "figure8"

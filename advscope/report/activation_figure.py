@@ -123,7 +123,8 @@ def activation_figure(
             write_block_heading(block, f"image {index}:  {classes[0]} \N{RIGHTWARDS ARROW} {targets}")
             axes = block.subplots(kinds * len(group), COLUMNS + 1, squeeze=False)
             for place, run in enumerate(group):
-                name = f"{run}\n" if len(runs) > 1 else ""
+                # Written upwards beside a panel, a long name would run into that of the row above.
+                name = f"{_broken(run, 14, 4)}\n" if len(runs) > 1 else ""
                 _draw_run(axes[kinds * place : kinds * (place + 1)], arrays[place], (attack, index), layers_here, name)
             for column, layer in enumerate(layers_here, start=1):
                 axes[0, column].set_title(_broken(layer), fontsize=8)
@@ -167,14 +168,14 @@ def _draw_run(axes: Any, arrays: Arrays, which: tuple[str, int], layers: Sequenc
             draw_map(row[column], field, scale, "", smooth=False)
 
 
-def _broken(layer: str) -> str:
-    """Return a layer's name on lines as wide as a panel, broken behind its dots."""
+def _broken(name: str, width: int = 10, last: int = 2) -> str:
+    """Return the last lines of a name that is broken behind dots and underscores to a width in letters."""
     lines = [""]
-    for part in re.split(r"(?<=[._])", layer):
-        if lines[-1] and len(lines[-1]) + len(part) > 10:
+    for part in re.split(r"(?<=[._])", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part
-    return "\n".join(lines[-2:])
+    return "\n".join(lines[-last:])
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:

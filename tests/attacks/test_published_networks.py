@@ -6,72 +6,16 @@ import numpy
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from advscope.attacks import PGD
 from advscope.frozen import frozen
 from advscope.intervals import rate
 from advscope.networks import load_weights
+from benchmarks.boopathy_networks import boopathy_network
 
 EPS = {"2/255": 2 / 255, "8/255": 8 / 255}
 N = 128
 """Images that the known figures of the networks of Boopathy et al. were taken on, and that they are taken on here."""
-
-
-class Same(nn.Conv2d):
-    """A convolution with TensorFlow's "SAME" padding, from an array of TensorFlow's layout."""
-
-    def __init__(self, weight: numpy.ndarray, bias: numpy.ndarray | None, stride: int = 1) -> None:
-        height, _, into, out = weight.shape
-        super().__init__(into, out, height, stride, bias=bias is not None)
-        self.weight.data = torch.from_numpy(weight).permute(3, 2, 0, 1).contiguous()
-        if bias is not None and self.bias is not None:
-            self.bias.data = torch.from_numpy(bias)
-
-    def forward(self, images: Tensor) -> Tensor:
-        size, (step, _), (kernel, _) = images.shape[-1], self.stride, self.kernel_size
-        padding = max((-(-size // step) - 1) * step + kernel - size, 0)
-        before, after = padding // 2, padding - padding // 2
-        return super().forward(functional.pad(images, (before, after, before, after)))
-
-
-class WResNet(nn.Module):
-    """Fifteen pairs of convolutions on one trunk, both on relu(input); pairs 6 and 11 halve the size."""
-
-    def __init__(self, arrays: dict[str, numpy.ndarray]) -> None:
-        super().__init__()
-        weights = [arrays[f"W{number:02d}"] for number in range(32)]
-        biases = [arrays[f"b{number:02d}"] for number in range(31)]
-        strides = [2 if number in (11, 21) else 1 for number in range(31)]
-        self.layers = nn.ModuleList(Same(w, b, s) for w, b, s in zip(weights, biases, strides, strict=False))
-        self.head = Same(weights[31], None)
-
-    def forward(self, images: Tensor) -> Tensor:
-        trunk = self.layers[0](images)
-        for first, second in zip(self.layers[1::2], self.layers[2::2], strict=True):
-            out = second(first(trunk.relu()).relu())
-            if out.shape != trunk.shape:
-                trunk = functional.avg_pool2d(trunk, 2)
-                extra = out.shape[1] - trunk.shape[1]
-                trunk = functional.pad(trunk, (0, 0, 0, 0, extra // 2, extra - extra // 2))
-            trunk = trunk + out
-        return self.head(trunk.mean((2, 3), keepdim=True)).flatten(1)
-
-
-class SmallGap(nn.Module):
-    """Three convolutions and a global average pooling."""
-
-    def __init__(self, arrays: dict[str, numpy.ndarray]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            Same(arrays[f"W{number:02d}"], arrays[f"b{number:02d}"], stride) for number, stride in enumerate((2, 2, 1))
-        )
-        self.head = Same(arrays["W03"], None)
-
-    def forward(self, images: Tensor) -> Tensor:
-        first, second, third = self.layers
-        maps = third(second(first(images).relu()).relu())
-        return self.head(maps.mean((2, 3), keepdim=True)).flatten(1)
 
 
 class Block(nn.Module):
@@ -111,13 +55,6 @@ def test_images(shared: Path) -> tuple[Tensor, Tensor]:
     return images.permute(0, 3, 1, 2).float() / 255, labels.long()
 
 
-def boopathy(shared: Path, name: str) -> nn.Module:
-    """Return one of the networks of Boopathy et al., ICML 2020."""
-    with numpy.load(shared / f"data/models/cifar10_robust/cifar_{name}_200.npz", allow_pickle=False) as data:
-        arrays = dict(data)
-    return (WResNet if name.startswith("wresnet") else SmallGap)(arrays).eval()
-
-
 def correct(network: nn.Module, images: Tensor, labels: Tensor) -> int:
     with torch.no_grad():
         return int((network(images).argmax(1) == labels).sum())
@@ -142,7 +79,7 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_pgd_reproduces_the_known_accuracies(name, shared, test_images):
     clean, robust = KNOWN[name]
-    network = boopathy(shared, name)
+    network = boopathy_network(name, shared)
     images, labels = test_images
     assert agree(correct(network, images[:1017], labels[:1017]), 1017, clean, 1017)
     for eps, known in robust.items():
@@ -151,7 +88,7 @@ def test_pgd_reproduces_the_known_accuracies(name, shared, test_images):
 
 
 def test_pgd_on_the_margin_breaks_a_network_that_masks_its_gradients(shared, test_images):
-    network = boopathy(shared, "wresnet_normal")
+    network = boopathy_network("wresnet_normal", shared)
     images, labels = test_images[0][:N], test_images[1][:N]
     on_cross_entropy = PGD(8 / 255, 2 / 255, 20)(network, images, labels)
     on_margin = PGD(8 / 255, 2 / 255, 20, loss="margin")(network, images, labels)

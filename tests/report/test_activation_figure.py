@@ -1,10 +1,12 @@
 """Tests of the figure of layers' activations."""
 
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from advscope.report.activation_figure import ActivationRun, activation_figure, activation_layers, shared_indices
 
@@ -67,6 +69,17 @@ def test_runs_with_other_layers_have_blocks_of_their_own(arrays: dict[str, Any],
     assert [len(block.axes) for block in figure.subfigs] == [16, 16]
     assert figure.subfigs[1].axes[0].get_ylabel() == "other\nclean"
     assert [axis.get_title() for axis in figure.subfigs[1].axes[1:3]] == ["conv", "block"]
+
+
+def test_long_names_of_runs_do_not_run_into_each_other(arrays: dict[str, Any]) -> None:
+    runs = {f"cifar10_resnet20_{kind}_cpu": ActivationRun(arrays, NAMES) for kind in ("natural", "madry")}
+    figure = activation_figure(runs, "pgd20")
+    FigureCanvasAgg(figure).draw()
+    labels = [axis.yaxis.label for axis in np.array(figure.subfigs[0].axes).reshape(4, 8)[:, 0]]
+    assert labels[1].get_text() == "cifar10_\nresnet20_\nnatural_cpu\nadversarial"
+    extents = [label.get_window_extent() for label in labels]
+    assert all(below.y1 < above.y0 for above, below in pairwise(extents))
+    assert all(extent.x0 >= 0 for extent in extents)
 
 
 def test_the_difference_is_a_third_row(arrays: dict[str, Any]) -> None:

@@ -124,9 +124,11 @@ class ReferenceAnnotations:
             )
 
     def partner(self, indices: Tensor) -> Annotations | None:
-        """Return for each image the annotations of another one in the sample, as a function of its index alone.
+        """Return for each image the annotations of another one in the sample, as a function of index and sample alone.
 
-        A hash of the index says which one; an image that meets itself gets the next one.
+        An image of the sample gets those of the next one, in the random order of the sample's hashes: where the sample
+        holds all images, each one's annotations come exactly once, so that no concept is more or less frequent than it
+        is. Any other image gets the one that a hash of its index says.
 
         Args:
             indices: Place of each image in its data set, int64 ``(N,)``.
@@ -143,8 +145,9 @@ class ReferenceAnnotations:
         if self._sample is None:
             return None
         wanted = indices.cpu()
-        places = hash32(_PAIRING, wanted) % len(self._indices)
-        places = torch.where(self._indices[places] == wanted, (places + 1) % len(self._indices), places)
+        itself = wanted[:, None] == self._indices
+        following = (itself.int().argmax(1) + 1) % len(self._indices)
+        places = torch.where(itself.any(1), following, hash32(_PAIRING, wanted) % len(self._indices))
         return Annotations(*(labels[places].to(indices.device) for labels in self._sample))
 
 
