@@ -1,4 +1,4 @@
-"""Loops over units that are compiled where numba is installed: the same counts as the tensor operations, sooner.
+"""Loops over units that numba compiles: the same counts as the tensor operations, sooner.
 
 Every step is one rounded float32 operation, in the same order as in :func:`~.bilinear.sampled`: numba fuses none
 unless it is told to.
@@ -7,18 +7,9 @@ unless it is told to.
 from typing import Any
 
 import numpy as np
+from numba import njit
+from numba.extending import intrinsic
 from numpy.typing import NDArray
-
-njit: Any = None
-intrinsic: Any = None
-try:
-    from numba import njit
-    from numba.extending import intrinsic
-except ImportError:  # the tensor operations serve then
-    AVAILABLE = False
-else:
-    AVAILABLE = True
-"""Whether the functions below can be called."""
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -34,8 +25,6 @@ def packed(sets: NDArray[np.float32]) -> NDArray[np.uint64]:
 
 
 def _compiled(function: Any) -> Any:
-    if njit is None:
-        return function
     try:
         # Compiled once for a machine, and without the lock, so that threads count images side by side.
         return njit(cache=True, nogil=True)(function)
@@ -43,14 +32,12 @@ def _compiled(function: Any) -> Any:
         return njit(nogil=True)(function)
 
 
-def _intrinsic(function: Any) -> Any:
-    return function if intrinsic is None else intrinsic(function)
-
-
-@_intrinsic
-def ones_in(context: Any, word: Any) -> Any:
+def _ones_in(context: Any, word: Any) -> Any:
     """Return the number of ones in 64 bits: one instruction, which the compiler uses on several words at once."""
     return word(word), lambda _, builder, __, arguments: builder.ctpop(arguments[0])
+
+
+ones_in: Any = intrinsic(_ones_in)
 
 
 @_compiled

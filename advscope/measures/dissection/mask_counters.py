@@ -2,8 +2,7 @@
 
 import torch
 
-from advscope.measures.dissection.compiled import AVAILABLE
-from advscope.measures.dissection.compiled_mask_counter import CompiledMaskCounter
+from advscope.measures.dissection import compile_support
 from advscope.measures.dissection.mask_counts import MaskCounter
 from advscope.measures.dissection.tiled_mask_counter import TiledMaskCounter
 
@@ -29,6 +28,8 @@ def mask_counter(
     Raises:
         ValueError: If masks have so many pixels that float32 cannot count them.
     """
-    if AVAILABLE and torch.device(device).type == "cpu":
+    if compile_support.AVAILABLE and torch.device(device).type == "cpu":
+        from advscope.measures.dissection.compiled_mask_counter import CompiledMaskCounter
+
         return CompiledMaskCounter(source, size, strict, align_corners)
     return TiledMaskCounter(units, source, size, strict, align_corners, device)

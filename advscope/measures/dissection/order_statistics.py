@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from advscope.measures.dissection import compiled
+from advscope.measures.dissection import compile_support
 from advscope.processes import highest, summed
 
 BINS = 1 << 16
@@ -126,6 +126,8 @@ class TopQuantile:
 
     def _count_compiled(self, values: Tensor) -> None:
         """Count values by compiled loops."""
+        from advscope.measures.dissection import compiled
+
         bits = values.float().contiguous().view(torch.int32).numpy().view("uint32")
         counts = self.counts.view(self.columns, BINS).numpy()
         if self.bins is None:
@@ -202,7 +204,7 @@ class TopQuantile:
     @property
     def _compiled(self) -> bool:
         """Whether compiled loops can be used: they give the same, sooner."""
-        return compiled.AVAILABLE and self.counts.device.type == "cpu"
+        return compile_support.AVAILABLE and self.counts.device.type == "cpu"
 
     @staticmethod
     def _found(counts: Tensor, rank: Tensor) -> Bins | None:
@@ -220,6 +222,8 @@ class TopQuantile:
     @staticmethod
     def _found_compiled(counts: Tensor, rank: Tensor) -> Bins | None:
         """Return the same by compiled loops."""
+        from advscope.measures.dissection import compiled
+
         bins = Bins(torch.zeros_like(rank), torch.zeros_like(rank))
         enough = compiled.descend(counts.numpy(), rank.numpy(), bins.place.numpy(), bins.rank.numpy())
         return bins if enough else None

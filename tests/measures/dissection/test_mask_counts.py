@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from advscope.measures import mask_counter, unit_masks
-from advscope.measures.dissection import compiled, mask_counters, tiled_mask_counter
+from advscope.measures.dissection import compile_support, compiled, tiled_mask_counter
 from advscope.measures.dissection.compiled_mask_counter import CompiledMaskCounter
 from advscope.measures.dissection.tiled_mask_counter import TiledMaskCounter
 
@@ -104,7 +104,7 @@ def test_threads_change_no_count() -> None:
 
 def test_compiled_loops_count_where_they_can(monkeypatch) -> None:
     assert isinstance(mask_counter(4, (7, 7), (56, 56)), CompiledMaskCounter)
-    monkeypatch.setattr(mask_counters, "AVAILABLE", False)
+    monkeypatch.setattr(compile_support, "AVAILABLE", False)
     assert isinstance(mask_counter(4, (7, 7), (56, 56)), TiledMaskCounter)
 
 

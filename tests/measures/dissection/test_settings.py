@@ -11,7 +11,7 @@ from advscope.batch import Batch
 from advscope.frozen import MicroBatched
 from advscope.intervals import Estimate
 from advscope.measures import ConceptTable, ConceptTally, DissectedLayer, DissectionSettings, dissect, unit_masks
-from advscope.measures.dissection import compiled, concept_tally, mask_counters, tiled_mask_counter
+from advscope.measures.dissection import compile_support, concept_tally, tiled_mask_counter
 from advscope.measures.dissection.reference_annotations import ReferenceAnnotations
 from tests.measures.dissection.small import CONCEPTS, LAYERS, Small, annotated, attack, equal, split
 
@@ -209,8 +209,7 @@ def test_counts_that_int32_cannot_hold_are_int64(pixels: int, kind: torch.dtype)
 def test_tensors_in_tiles_of_any_size_give_the_same_dissection(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = DissectionSettings(0.2, draws=10, resolution="input")
     wanted = dissect(Small().eval(), [annotated()], LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings)
-    monkeypatch.setattr(compiled, "AVAILABLE", False)
-    monkeypatch.setattr(mask_counters, "AVAILABLE", False)
+    monkeypatch.setattr(compile_support, "AVAILABLE", False)
     monkeypatch.setattr(tiled_mask_counter, "_TILE", {"cpu": 8 * 9})
     monkeypatch.setattr(tiled_mask_counter, "_SMALLEST", 3)
     monkeypatch.setattr(tiled_mask_counter, "_AT_ONCE", {"cpu": 8 * 9 * 2})
