@@ -72,7 +72,8 @@ def masking_figure(tables: Mapping[str, Table], title: str = "") -> "Figure":
         write_heading(figure, f"{what} ({number} images; bands: 95% intervals{more})")
         axes = figure.subplots(len(rows), 2, squeeze=False, sharey=True)
         for (run, layer, attack), pair in zip(rows, axes, strict=True):
-            name = f"{run}, {layer}" if len(tables) > 1 else layer
+            # A run's name on a line of its own: a panel is half of the figure, and cuts off what is wider.
+            name = f"{run}\n{layer}" if len(tables) > 1 else layer
             for axis, kind in zip(pair, ("clean", "robust"), strict=True):
                 axis.set_title(f"{name}: {'clean' if kind == 'clean' else f'robust under {attack}'}")
                 _draw_panel(axis, tables[run], layer, attack, kind)

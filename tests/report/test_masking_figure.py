@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from advscope.report.masking_figure import ORDERS, masking_figure, masking_lines
 from advscope.tables import read_masking
@@ -44,13 +45,24 @@ def test_an_order_that_was_drawn_twice_is_two_lines_of_one_name(table: dict[str,
     assert len(figure.legends[0].get_texts()) == 3
 
 
+def test_titles_of_runs_with_long_names_are_within_the_figure(table: dict[str, Any]) -> None:
+    figure = masking_figure({f"cifar10_resnet20_{kind}_cpu": table for kind in ("natural", "madry")})
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    width = figure.bbox.width
+    for axis in figure.axes:
+        extent = axis.title.get_window_extent()
+        assert extent.x0 >= 0, axis.get_title()
+        assert extent.x1 <= width, axis.get_title()
+
+
 def test_runs_and_layers_have_panels_and_too_many_are_counted(dissected: ModuleType, tmp_path: Path) -> None:
     layers = tuple(f"layer{number}" for number in range(5))
     table = read_masking(dissected.write_csv(tmp_path / "masking.csv", dissected.make_masking(layers)))
     figure = masking_figure({"one": table, "two": table})
     assert len(figure.axes) == 16
-    assert figure.axes[0].get_title() == "one, layer0: clean"
-    assert figure.axes[14].get_title() == "two, layer2: clean"
+    assert figure.axes[0].get_title() == "one\nlayer0: clean"
+    assert figure.axes[14].get_title() == "two\nlayer2: clean"
     assert "2 further panels left out" in figure.get_suptitle().replace("\n", " ")
 
 
