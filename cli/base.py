@@ -15,7 +15,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 import datamodules  # noqa: F401  (so that --help knows them)
 from advscope.networks import load_weights
 from callbacks import wandb_logger
-from cli.configs import with_fractions
+from cli.configs import with_fractions, words_with_fractions
 from cli.trainer import Trainer
 from lightning_modules import Classifier
 
@@ -54,7 +54,7 @@ class CLI(LightningCLI, ABC):
             load_from_checkpoint_support=False,
             # With subcommands, LightningCLI lets a checkpoint's hyperparameters override the command line.
             run=False,
-            args=args,
+            args=words_with_fractions(args),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

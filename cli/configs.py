@@ -21,6 +21,17 @@ def with_fractions(value: Any) -> Any:
     return value
 
 
+def words_with_fractions(words: list[str]) -> list[str]:
+    """Return the words of a command line with every ``--KEY=8/255`` as the number that it stands for.
+
+    Example:
+        >>> words_with_fractions(["--model.init_args.attack.init_args.eps=8/256", "--run=1/2/3"])
+        ['--model.init_args.attack.init_args.eps=0.03125', '--run=1/2/3']
+    """
+    named = [word.partition("=") for word in words]
+    return [f"{key}{sign}{with_fractions(value)}" if sign else key for key, sign, value in named]
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return a YAML file's mapping.
 

@@ -138,6 +138,7 @@ def test_fast_dev_run_writes_nothing(config, tmp_path, tiny_arguments):
 
 
 def test_fractions_are_numbers_wherever_they_stand():
+    assert words_with_fractions(["--a.eps=8/255", "--name", "x=y/z"]) == [f"--a.eps={8 / 255}", "--name", "x=y/z"]
     assert with_fractions({"eps": "8/255", "steps": 7, "list": ["1 / 4"], "name": "a/b"}) == {
         "eps": 8 / 255,
         "steps": 7,
