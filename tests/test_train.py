@@ -10,6 +10,7 @@ from pytorch_lightning import Callback
 
 import train
 from cli import TrainCLI, laid_over, with_fractions
+from cli.configs import words_with_fractions
 
 ROOT = Path(__file__).resolve().parent.parent
 MADRY = str(ROOT / "configs" / "concept_shapes_madry_demo.yaml")
