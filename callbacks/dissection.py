@@ -46,7 +46,8 @@ class DissectionMonitor(Monitor):
             no class, those that the network takes for it. Null for all.
         target: The class that the attack is to reach, by number or name; null for an untargeted attack.
         top_images: Number of images with the highest activation that are named for each unit; a few are shown.
-        examples: Number of attacked images of which a test shows where units respond.
+        examples: Number of attacked images of which a test shows where units respond; the units are chosen over all of
+            them, so that more than one make sense with a ``source`` and a ``target`` class.
         every_n_epochs: Look after every so many epochs; a test is always looked at.
         max_images: Take the first so many concept images alone; null for all.
 
@@ -72,7 +73,7 @@ class DissectionMonitor(Monitor):
         source: int | str | None = None,
         target: int | str | None = None,
         top_images: int = 5,
-        examples: int = 2,
+        examples: int = 1,
         every_n_epochs: int = 1,
         max_images: int | None = None,
     ) -> None:
@@ -162,6 +163,7 @@ class DissectionMonitor(Monitor):
                 self.record(pl_module, f"{stage}/{self.attack_name}/{self.measure}/{layer}/{quantity}", estimate)
             self.counts = {f"{self.attack_name}/{self.measure}": dict(dissected.counts)}
         self.units = found.rows()
+        self.tables = {"significance": found.significance}
         self.found = found
 
     def _keep_examples(self, network: Any, found: Dissection, images: ConceptImages) -> None:

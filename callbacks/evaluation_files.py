@@ -119,7 +119,10 @@ def write_evaluation(
     (folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
     for old in (*(folder / "figures").glob("*.png"), *(folder / "figures").glob("*.svg")):
         old.unlink()  # of an evaluation that had others
-    log_evaluation(trainer, estimates, {"images": first_rows(attacks), "units": units}, draw_figures(folder))
+    tables = {"images": first_rows(attacks), "units": units}
+    for monitor in monitors:
+        tables |= monitor.tables
+    log_evaluation(trainer, estimates, tables, draw_figures(folder))
 
 
 def monitors_of(trainer: Trainer) -> list[Monitor]:

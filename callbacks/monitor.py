@@ -31,6 +31,7 @@ class Monitor(Callback):
         arrays: For each attack what figures need of a few images, likewise, with their ``indices``.
         shared: What figures need beside that.
         units: One mapping per unit of a dissected layer.
+        tables: Further rows of a test, by the name of their table on W&B.
     """
 
     measure: ClassVar[str]
@@ -62,6 +63,7 @@ class Monitor(Callback):
         self.rows: dict[str, list[dict[str, Tensor]]] = {}
         self.arrays: dict[str, list[dict[str, Tensor]]] = {}
         self.units: list[dict[str, Any]] = []
+        self.tables: dict[str, list[dict[str, Any]]] = {}
 
     def state(self) -> dict[str, Any]:
         """Return what a test has added up so far, as tensors and plain values; nothing by default."""

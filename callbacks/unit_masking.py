@@ -162,6 +162,7 @@ class UnitMaskingMonitor(Monitor):
     ) -> None:
         """Log what was found, and keep it as rows; a number of which there are not so many ranked units has none."""
         key = f"test/{self.attack_name}/{self.measure}/{self.layer}"
+        rows = self.tables.setdefault("masking", [])
         undefined = Estimate(float(self.count - ranked), torch.nan, torch.nan, self.count)
         self.record(pl_module, f"{key}/units_undefined", undefined)
         for order, points in curve.items():
@@ -169,7 +170,7 @@ class UnitMaskingMonitor(Monitor):
                 point = points.get(number, _UNDEFINED)
                 for quantity, estimate in quantities(point).items():
                     self.record(pl_module, f"{key}/{order}/{number}/{quantity}", estimate)
-                self.points.append({
+                rows.append({
                     "layer": self.layer,
                     "order": order,
                     "masked": number,
@@ -184,15 +185,10 @@ class UnitMaskingMonitor(Monitor):
                     "robust_high": point.robust.high,
                 })  # fmt: skip
 
-    def forget(self) -> None:
-        """Forget what the last test held."""
-        super().forget()
-        self.points: list[dict[str, Any]] = []
-
     def write(self, folder: Path) -> None:
         """Write one row per order and number of masked units."""
-        if self.points:
-            write_masking(folder / "masking.csv", self.points)
+        if rows := self.tables.get("masking"):
+            write_masking(folder / "masking.csv", rows)
 
 
 def quantities(point: MaskingPoint) -> dict[str, Estimate]:

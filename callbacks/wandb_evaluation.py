@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 from advscope.intervals import Estimate
 
 TABLE_ROWS = 1000
-"""Rows of each table that go to W&B; images.csv and units.csv have all."""
+"""Rows of each table that go to W&B; the CSV files have all."""
 
 
 def log_evaluation(
@@ -17,7 +17,8 @@ def log_evaluation(
     """Log an evaluation to the trainer's W&B run, if it has one.
 
     The summary gets every figure under its log key, with ``KEY/n``, ``KEY/low`` and ``KEY/high`` beside it; the figures
-    stand under ``figures/NAME``, the first rows of the per-image and the per-unit table under ``images`` and ``units``.
+    stand under ``figures/NAME``, the first rows of each table under its name: ``images``, and where units were
+    dissected or masked ``units``, ``significance`` and ``masking``.
     """
     from pytorch_lightning.loggers import WandbLogger
 

@@ -11,7 +11,8 @@ from advscope.measures.dissection.concept_tally import ConceptTally
 from advscope.measures.dissection.dissect import dissect
 from advscope.measures.dissection.dissected_layer import DissectedLayer
 from advscope.measures.dissection.dissection import Dissection
-from advscope.measures.dissection.mask_counts import MaskCounter, MaskCounts
+from advscope.measures.dissection.mask_counters import mask_counter
+from advscope.measures.dissection.mask_counts import MaskCounts
 from advscope.measures.dissection.order_statistics import TopQuantile
 from advscope.measures.dissection.settings import DissectionSettings
 from advscope.measures.dissection.unit_masks import unit_masks
@@ -47,7 +48,6 @@ __all__ = [
     "ImageMeans",
     "InterpretabilityScore",
     "LayerBias",
-    "MaskCounter",
     "MaskCounts",
     "MaskedOutcome",
     "MaskedShare",
@@ -69,6 +69,7 @@ __all__ = [
     "grid_cells",
     "interpretability_score",
     "kendall",
+    "mask_counter",
     "masked_share",
     "masking_curve",
     "noise_control",

@@ -1,27 +1,37 @@
-"""Whether the most sensitive units are interpretable, as a file: ``RUN/results/NAME/significance.csv``."""
+"""The significance of sensitive units, as a file: ``RUN/results/NAME/significance.csv``."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from advscope.tables.atomic_file import write_atomically
-from advscope.tables.csv_table import number_column, number_field, read_fields
+from advscope.tables.row_table import RowTable, count, flag, share, text
 from advscope.tables.unit_rows import REMEDY
 
 METHODS = ("", "exact", "normal")
 """How ``p_approximate`` was found; nothing where it is undefined."""
 
-TEXTS = ("layer", "method")
-COUNTS = ("top", "units", "regular", "images", "undefined")
-COLUMNS = (
-    "layer", "top", "units", "regular", "images", "p", "p_approximate", "method", "p_corrected", "p_matched",
-    "p_matched_corrected", "undefined",
-)  # fmt: skip
+_TABLE = RowTable(
+    {
+        "layer": text(),
+        "top": count(),
+        "units": count(),
+        "regular": flag(),
+        "images": count(),
+        "p": share(),
+        "p_approximate": share(),
+        "method": text(*METHODS),
+        "p_corrected": share(),
+        "p_matched": share(),
+        "p_matched_corrected": share(),
+        "undefined": count(),
+    },
+    key=("layer", "regular", "top"),
+    remedy=REMEDY,
+)
+
+COLUMNS = tuple(_TABLE.columns)
 """Columns of every file, in this order."""
 
 
@@ -38,27 +48,7 @@ def write_significances(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> 
         ValueError: If a row lacks a column or has one more, holds what its column cannot, or comes twice; nothing is
             written then.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    seen = set()
-    for row in rows:
-        missing = [name for name in COLUMNS if name not in row]
-        further = [str(name) for name in row if name not in COLUMNS]
-        if missing or further:
-            said = f"has no {', '.join(missing)}" if missing else f"has {', '.join(further)}"
-            raise ValueError(f"{path}: a row {said}; each has {', '.join(COLUMNS)}")
-        fields = [_field(row[name], name, path) for name in COLUMNS]
-        for name, field in zip(COLUMNS, fields, strict=True):
-            wrong = _wrong(name, field)
-            if wrong:
-                raise ValueError(f"{path}: {name} {wrong}")
-        key = (row["layer"], int(row["regular"]), int(row["top"]))
-        if key in seen:
-            raise ValueError(f"{path}: top {key[2]} of layer {key[0]} with regular {key[1]} comes twice; give it once")
-        seen.add(key)
-        writer.writerow(fields)
-    write_atomically(path, text.getvalue().encode())
+    _TABLE.write(path, rows)
 
 
 def read_significances(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -75,44 +65,4 @@ def read_significances(path: str | Path) -> dict[str, NDArray[Any]]:
         FileNotFoundError: If there is no such file.
         ValueError: If a column is missing, or a field holds what its column cannot; the line is named.
     """
-    fields = read_fields(path, COLUMNS, REMEDY)
-    for name in COLUMNS:
-        for line, field in enumerate(fields[name], start=2):
-            wrong = _wrong(name, field)
-            if wrong:
-                raise ValueError(f"{path}, line {line}, column {name}: {wrong}; {REMEDY}")
-    return {name: _column(name, fields[name]) for name in COLUMNS}
-
-
-def _field(value: Any, name: str, path: str | Path) -> str:
-    """Return what is written for a value."""
-    if name in TEXTS:
-        return str(value)
-    if name in COUNTS:
-        return str(int(value)) if isinstance(value, int | np.integer) else repr(value)
-    return number_field(value, name, path)
-
-
-def _wrong(name: str, field: str) -> str:
-    """Return what is wrong with a field, nothing where it is right."""
-    if name == "layer":
-        return ""
-    if name == "method":
-        return "" if field in METHODS else f"must be exact, normal or empty, got {field!r}"
-    if name == "regular":
-        return "" if field in ("0", "1") else f"must be 0 or 1, got {field!r}"
-    if name in COUNTS:
-        return "" if field.isdecimal() else f"must be a count, got {field!r}"
-    try:
-        return "" if not field or 0 <= float(field) <= 1 else f"must be in [0, 1] or empty, got {field!r}"
-    except ValueError:
-        return f"must be in [0, 1] or empty, got {field!r}"
-
-
-def _column(name: str, fields: tuple[str, ...]) -> NDArray[Any]:
-    """Return a column's fields as an array."""
-    if name in TEXTS:
-        return np.array(fields, dtype=str)
-    if name in COUNTS:
-        return np.array([int(field) for field in fields], dtype=bool if name == "regular" else np.int64)
-    return number_column(fields)
+    return _TABLE.read(path)

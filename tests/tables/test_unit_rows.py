@@ -73,11 +73,11 @@ def test_no_units_come_back_as_no_units(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([unit("a", 0), unit("b", 0), unit("a", 0)], "unit 0 of layer a comes twice; give it once"),
+        ([unit("a", 0), unit("b", 0), unit("a", 0)], r"a row comes twice \(layer a, unit 0\); give it once"),
         ([unit("a", 0, kind="odd")], "kind must be one of regular, zero, maximum, got 'odd'"),
         ([unit("a", 0, purity=1)], "a row has purity; each has layer, unit"),
         ([{name: value for name, value in unit("a", 0).items() if name != "iou"}], "a row has no iou"),
-        ([unit("a", 0, iou="high")], "iou must be a number, got 'high'"),
+        ([unit("a", 0, iou="high")], "iou must be a number or empty, got 'high'"),
     ],
 )
 def test_refuses_and_writes_nothing(rows: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_refuses_and_writes_nothing(rows: list[dict[str, Any]], message: str, tm
     ("old", "new", "message"),
     [
         (b"iou_low", b"low", "has no column iou_low"),
-        (b",regular,", b",odd,", "column kind: 'odd' is none of regular, zero, maximum"),
+        (b",regular,", b",odd,", "column kind: must be one of regular, zero, maximum, got 'odd'"),
         (b"0.25", b"much", "column interpretability: .*'much'"),
         (b"0.36,1,", b"0.36,2,", "column detector"),
         (b"0.36,1,", b"0.36,", "line 2: 19 fields and not 20"),

@@ -117,9 +117,8 @@ class ConceptTable:
         rows = torch.full((len(self.columns),), len(numbers), device=layers.device)
         rows[numbers] = torch.arange(len(numbers), device=layers.device)
         sets = torch.zeros(len(numbers) + 1, layers[0].numel() if len(layers) else 0, device=layers.device)
-        places = torch.arange(sets.shape[1], device=layers.device)
-        for layer in layers:
-            sets[rows[layer.flatten().long()], places] = 1
+        if len(layers):
+            sets.scatter_(0, rows.index_select(0, layers.flatten().long()).view(len(layers), -1), 1)
         shape = layers.shape[-2:]
         pixels = sets[:-1].view(-1, *shape) if len(layers) else sets.new_zeros(0, *shape)
         return ImageConcepts(torch.cat([columns, on_all]), pixels)

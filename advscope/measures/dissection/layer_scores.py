@@ -9,7 +9,6 @@ from torch import Tensor
 from advscope.concepts import Concept
 from advscope.intervals import Estimate, jackknife
 from advscope.measures.dissection.concept_tally import ConceptTally
-from advscope.measures.dissection.image_groups import GROUPS
 
 
 class LayerScores:
@@ -52,16 +51,13 @@ class LayerScores:
         values = {suffix: self._quantities(all_groups[units]) for suffix, units in choices.items()}
         without: dict[str, list[dict[str, float]]] = {suffix: [] for suffix in choices}
         best_without = []
-        for group in range(GROUPS):
-            if not int(tally.images[group]):
-                continue
-            iou = tally.iou(union, group)[:, self.present]
+        for group, iou in tally.iou_without(union, self.places):
             if chosen is not None:
                 best_without.append(iou.gather(1, chosen).flatten())
             # A concept on the images of one group alone is absent without that group, and part of no mean there.
-            iou = iou.masked_fill((areas == tally.concept_areas[group])[self.present], torch.nan)
+            present = iou.masked_fill((areas == tally.concept_areas[group])[self.present], torch.nan)
             for suffix, units in choices.items():
-                without[suffix].append(self._quantities(iou[units]))
+                without[suffix].append(self._quantities(present[units]))
         self.best_iou = self._best_iou(all_groups, chosen, best_without)
         self.figures = {
             name + suffix: jackknife(value, [part[name] for part in without[suffix]], self.n)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from advscope.measures.dissection import compiled
 from advscope.processes import highest, summed
 
 BINS = 1 << 16
@@ -114,11 +115,23 @@ class TopQuantile:
             self.counts = self.counts.long()
         if self.bins is None:
             self.maximum = self.maximum.maximum(greatest)
+        if self._compiled:
+            self._count_compiled(values)
+            return
         # A column's bins fit into a processor's cache, those of all columns do not: column by column.
         at_once = max(1, _AT_ONCE // values.shape[1])
         for first in range(0, self.columns, at_once):
             part = values[first : first + at_once].float()
             self._add(self._upper(part, first) if self.bins is None else self._lower(part, first, self.bins))
+
+    def _count_compiled(self, values: Tensor) -> None:
+        """Count values by compiled loops."""
+        bits = values.float().contiguous().view(torch.int32).numpy().view("uint32")
+        counts = self.counts.view(self.columns, BINS).numpy()
+        if self.bins is None:
+            compiled.count_upper(bits, counts)
+        else:
+            compiled.count_lower(bits, self.bins.place.numpy(), counts)
 
     def _upper(self, values: Tensor, first: int) -> Tensor:
         """Return the bins of the upper 16 bits of the values of some columns."""
@@ -174,18 +187,39 @@ class TopQuantile:
 
     def _descend(self, rank: Tensor) -> Bins:
         """Return in which bin the value lies that ``rank`` others exceed, and how many of its bin exceed it."""
-        places, ranks = [], []
+        parts = []
         per_column = self.counts.view(self.columns, BINS)
         # A few columns at a time: a sum over processes is a copy, and running sums take twice the memory of counts.
         for first in range(0, self.columns, _SUMMED):
             counts = summed(per_column[first : first + _SUMMED])
-            for column, above in zip(counts, rank[first : first + _SUMMED].tolist(), strict=True):
-                running = column.flip(0).cumsum(0, dtype=torch.int64)
-                if above >= int(running[-1]):
-                    raise ValueError(
-                        "the second pass saw other values than the first: the batches must be the same twice"
-                    )
-                place = int(torch.searchsorted(running, above, right=True))
-                places.append(BINS - 1 - place)
-                ranks.append(above - (int(running[place - 1]) if place else 0))
-        return Bins(*(torch.tensor(found, dtype=torch.int64, device=self.counts.device) for found in (places, ranks)))
+            wanted = rank[first : first + _SUMMED]
+            found = self._found_compiled(counts, wanted) if self._compiled else self._found(counts, wanted)
+            if found is None:
+                raise ValueError("the second pass saw other values than the first: the batches must be the same twice")
+            parts.append(found)
+        return Bins(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    @property
+    def _compiled(self) -> bool:
+        """Whether compiled loops can be used: they give the same, sooner."""
+        return compiled.AVAILABLE and self.counts.device.type == "cpu"
+
+    @staticmethod
+    def _found(counts: Tensor, rank: Tensor) -> Bins | None:
+        """Return the bins of some columns; None where a column has too few values."""
+        places, ranks = [], []
+        for column, above in zip(counts, rank.tolist(), strict=True):
+            running = column.flip(0).cumsum(0, dtype=torch.int64)
+            if above >= int(running[-1]):
+                return None
+            place = int(torch.searchsorted(running, above, right=True))
+            places.append(BINS - 1 - place)
+            ranks.append(above - (int(running[place - 1]) if place else 0))
+        return Bins(*(torch.tensor(found, dtype=torch.int64, device=counts.device) for found in (places, ranks)))
+
+    @staticmethod
+    def _found_compiled(counts: Tensor, rank: Tensor) -> Bins | None:
+        """Return the same by compiled loops."""
+        bins = Bins(torch.zeros_like(rank), torch.zeros_like(rank))
+        enough = compiled.descend(counts.numpy(), rank.numpy(), bins.place.numpy(), bins.rank.numpy())
+        return bins if enough else None

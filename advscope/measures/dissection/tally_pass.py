@@ -12,6 +12,7 @@ from advscope.measures.dissection.dissected_layer import DissectedLayer
 from advscope.measures.dissection.image_groups import group_of
 from advscope.measures.dissection.layer_outputs import layer_outputs, parts
 from advscope.measures.dissection.layer_tallies import LayerTallies
+from advscope.measures.dissection.mask_counters import mask_counter
 from advscope.measures.dissection.mask_counts import MaskCounter
 from advscope.measures.dissection.reference_annotations import ReferenceAnnotations
 from advscope.measures.dissection.settings import DissectionSettings
@@ -120,7 +121,7 @@ class TallyPass:
                 layer.adversarial.count(masks[1], own[place], group)
                 flips.append(found.flips)
         if flips and attacked is not None:
-            flipped = torch.stack(flips).long()
+            flipped = torch.stack(flips)
             layer.everywhere.count(flipped, indices)
             layer.attacked.count(flipped[attacked], indices[attacked])
 
@@ -135,7 +136,7 @@ class TallyPass:
         """Return the counter of a layer's masks, made at the first call."""
         source = (maps.shape[-2], maps.shape[-1])
         if (name, source) not in self.counters:
-            self.counters[name, source] = MaskCounter(
+            self.counters[name, source] = mask_counter(
                 maps.shape[1], source, self.size, self.settings.strict, self.settings.align_corners, self.device
             )
         return self.counters[name, source]

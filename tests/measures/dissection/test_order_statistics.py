@@ -5,10 +5,17 @@ import torch
 from torch import Tensor
 
 from advscope.measures import TopQuantile
-from advscope.measures.dissection import order_statistics
+from advscope.measures.dissection import compiled, order_statistics
 from advscope.measures.dissection.order_statistics import allowed_above, from_order_code, order_code
 
 TINY = 1e-45
+
+
+@pytest.fixture(params=["compiled", "tensors"], autouse=True)
+def way(request, monkeypatch) -> None:
+    """Run every test with compiled loops, and with tensor operations."""
+    assert compiled.AVAILABLE
+    monkeypatch.setattr(compiled, "AVAILABLE", request.param == "compiled")
 
 
 def threshold(values: Tensor, quantile: float, size: int = 100, other_size: int = 37) -> TopQuantile:
