@@ -10,7 +10,15 @@ from torch import Tensor
 from advscope.batch import Batch
 from advscope.frozen import MicroBatched
 from advscope.intervals import Estimate
-from advscope.measures import ConceptTable, ConceptTally, DissectedLayer, DissectionSettings, dissect, unit_masks
+from advscope.measures import (
+    ConceptTable,
+    ConceptTally,
+    DissectedLayer,
+    Dissection,
+    DissectionSettings,
+    dissect,
+    unit_masks,
+)
 from advscope.measures.dissection import compile_support, concept_tally, tiled_mask_counter
 from advscope.measures.dissection.reference_annotations import ReferenceAnnotations
 from tests.measures.dissection.small import CONCEPTS, LAYERS, Small, annotated, attack, equal, split
@@ -206,15 +214,24 @@ def test_counts_that_int32_cannot_hold_are_int64(pixels: int, kind: torch.dtype)
     assert int(tally.unit_areas.sum(0)[0]) == pixels + 5
 
 
-def test_tensors_in_tiles_of_any_size_give_the_same_dissection(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = DissectionSettings(0.2, draws=10, resolution="input")
-    wanted = dissect(Small().eval(), [annotated()], LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings)
+@pytest.mark.parametrize("resolution", ["label", "input"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_loops_and_tiles_of_any_size_give_the_same_dissection(
+    strict: bool, resolution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = DissectionSettings(0.2, draws=10, resolution=resolution, strict=strict)
+
+    def dissected() -> Dissection:
+        network = MicroBatched(Small().eval(), 4)
+        return dissect(network, [annotated()], LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings)
+
+    wanted = dissected()  # by compiled loops, where numba is installed
     monkeypatch.setattr(compile_support, "AVAILABLE", False)
+    assert equal(wanted, dissected())
     monkeypatch.setattr(tiled_mask_counter, "_TILE", {"cpu": 8 * 9})
     monkeypatch.setattr(tiled_mask_counter, "_SMALLEST", 3)
     monkeypatch.setattr(tiled_mask_counter, "_AT_ONCE", {"cpu": 8 * 9 * 2})
-    found = dissect(Small().eval(), [annotated()], LAYERS, concepts=CONCEPTS, attack=attack(), settings=settings)
-    assert equal(wanted, found)
+    assert equal(wanted, dissected())
 
 
 @pytest.mark.parametrize(
