@@ -193,7 +193,8 @@ def test_the_end_to_end_part_runs_one_layer_and_five():
     for row in page.values():
         speeds = {way: speed["median"] for way, speed in row["images_per_second"].items()}
         passes = row["n"] / speeds["ours"] - row["seconds_after_the_last_image"]
-        assert speeds["ours, passes"] == pytest.approx(row["n"] / passes, rel=0.1)
+        # Seconds are written with two digits.
+        assert row["n"] / speeds["ours, passes"] == pytest.approx(passes, abs=0.02)
         assert row["times_as_fast"]["ours, passes"] > row["times_as_fast"]["ours"] > 0
 
 

@@ -74,7 +74,9 @@ def trainer(folder: Path, **settings: Any) -> Trainer:
 
 def same(one: list[Batch], other: list[Batch]) -> bool:
     return len(one) == len(other) and all(
-        torch.equal(left, right) for a, b in zip(one, other, strict=True) for left, right in zip(a, b, strict=True)
+        left is right is None or torch.equal(left, right)
+        for a, b in zip(one, other, strict=True)
+        for left, right in zip(a, b, strict=True)
     )
 
 

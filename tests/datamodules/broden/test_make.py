@@ -97,7 +97,8 @@ def made(given: Given, output: Path, **settings: object) -> Made:
 
 def joined(data: Broden) -> Batch:
     data.setup("test")
-    return Batch(*(torch.cat(parts) for parts in zip(*data.test_dataloader(), strict=True)))
+    columns = zip(*data.test_dataloader(), strict=True)
+    return Batch(*(None if parts[0] is None else torch.cat(parts) for parts in columns))
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -73,7 +73,8 @@ def miniature(root: Path, side: int, mask_side: int, columns: tuple[str, ...]) -
 
 def joined(data: Broden) -> Batch:
     data.setup("test")
-    return Batch(*(torch.cat(parts) for parts in zip(*data.test_dataloader(), strict=True)))
+    columns = zip(*data.test_dataloader(), strict=True)
+    return Batch(*(None if parts[0] is None else torch.cat(parts) for parts in columns))
 
 
 def plain(root: Path, category: str) -> list[tuple[list[np.ndarray], list[int]]]:
