@@ -181,8 +181,8 @@ def test_empty_batches_have_the_shapes_of_the_others(root: Path) -> None:
     whole, empty = data.loader("test", training=False).fetch((places, places[:0]), 0)
 
     for one, none in zip(whole, empty, strict=True):
-        assert one is none is None or none.shape == (0, *one.shape[1:])
-        assert none.dtype == one.dtype
+        assert (one is None) == (none is None)
+        assert one is None or (none.shape, none.dtype) == ((0, *one.shape[1:]), one.dtype)
 
 
 def test_processes_share_the_images_without_repeats(root: Path) -> None:
