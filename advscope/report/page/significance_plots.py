@@ -15,19 +15,25 @@ from advscope.tables.csv_table import Table
 
 
 def significance_of(runs: Sequence[RunResults]) -> list[Table | None]:
-    """Read each run's ``significance.csv``, None where it has none, or one without rows.
+    """Read each run's ``significance.csv``, None where it has none, or one without a p: where no image was attacked.
 
     Raises:
         ValueError: If one is damaged.
     """
     paths = [run.results / "significance.csv" for run in runs]
     tables = [read_significances(path) if path.is_file() else None for path in paths]
-    return [table if table is not None and len(table["layer"]) else None for table in tables]
+    return [table if shown_tops([table]) else None for table in tables]
 
 
 def shown_tops(tables: Sequence[Table | None]) -> list[int]:
-    """Return the numbers of top units that the tables hold, ascending."""
-    return sorted({int(top) for table in tables if table is not None for top in table["top"]})
+    """Return the numbers of top units for which some layer has a p, ascending: small layers have none for large N."""
+    return sorted({
+        int(top)
+        for table in tables
+        if table is not None
+        for test in TESTS
+        for top in table["top"][~np.isnan(table[test])]
+    })  # fmt: skip
 
 
 def significance_plots(runs: Sequence[RunResults], tables: Sequence[Table | None]) -> dict[str, Plot]:

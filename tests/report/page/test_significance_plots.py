@@ -29,6 +29,23 @@ def test_a_run_without_p_values_is_none(read: list[RunResults]) -> None:
     assert shown_tops([None]) == []
 
 
+def test_numbers_without_a_p_are_not_offered(read: list[RunResults], dissected: ModuleType) -> None:
+    results = read[1].results
+    rows = dissected.make_significance(0, ("stem <b>", "conv2"))
+    nothing = {
+        "p": "",
+        "p_approximate": "",
+        "method": "",
+        "p_corrected": "",
+        "p_matched": "",
+        "p_matched_corrected": "",
+    }
+    dissected.write_csv(results / "significance.csv", [row | (nothing if row["top"] == 30 else {}) for row in rows])
+    assert shown_tops(significance_of(read)) == [10, 20]
+    dissected.write_csv(results / "significance.csv", [row | nothing for row in rows])
+    assert significance_of(read) == [None, None]
+
+
 def test_each_plot_holds_its_p_values_and_hollow_marks(read: list[RunResults], dissected: ModuleType) -> None:
     plots = significance_plots(read, significance_of(read))
     assert list(plots) == [f"{test} {regular} {top}" for test in TESTS for regular in (0, 1) for top in (10, 20, 30)]
