@@ -92,7 +92,7 @@ def masked_accuracies(network: nn.Module, found: Dissection, layer: str, batch: 
 
     Numbers end where units do that are ranked: of none, where the dissection's attack succeeded on no image.
     """
-    sensitivity = torch.tensor([one.value for one in found[layer].sensitivity], dtype=torch.float64)
+    sensitivity = found[layer].sensitivity
     orders = unit_orders(sensitivity, found[layer].interpretability)
     numbers = [number for number in usual_numbers(len(sensitivity)) if number <= len(orders["sensitive"][0])]
     attack = PGD(4 / 255, 1 / 255, 10, loss="margin")

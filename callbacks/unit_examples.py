@@ -54,7 +54,7 @@ def unit_examples(
     found: dict[str, list[Any]] = {name: [] for name in ("layers", "units", "concepts", "categories", "roles")}
     masks, moved_masks = [], []
     for layer in layers:
-        thresholds = dissection[layer].thresholds
+        thresholds = dissection[layer].threshold
         before, after = (_masks(dissection, maps[layer], thresholds) for maps in (clean, moved))
         for unit, role in _chosen(dissection, layer, before, after):
             concept = dissection[layer].best[unit]
@@ -94,13 +94,13 @@ def top_images(network: nn.Module, dissection: Dissection, load: Callable[[Seque
             if not indices or min(indices) < 0:
                 continue
             batch = load(indices)
-            images = batch.images.to(found.thresholds.device)
+            images = batch.images.to(found.threshold.device)
             with frozen(network), torch.no_grad():
                 maps, _ = activations(network, images, [layer])
             concept = found.best[unit]
             row = (
                 images.cpu().numpy(),
-                _masks(dissection, maps[layer], found.thresholds)[:, unit].cpu().numpy(),
+                _masks(dissection, maps[layer], found.threshold)[:, unit].cpu().numpy(),
                 layer,
                 unit,
                 "" if concept is None else concept.name,

@@ -78,7 +78,7 @@ def test_masking_begins_with_the_whole_network(network, batch):
     found = dissect(
         network, [images], ["0"], concepts=[Concept(1, "sky", "object")], attack=lambda _, x, *__, **___: x / 8
     )
-    assert found["0"].sensitivity[0].n > 3
+    assert found["0"].sensitivity_estimates[0].n > 3
     lines = masked_accuracies(network, found, "0", batch).splitlines()
     assert lines[0].startswith("| order (n = 70) | masked |")
     assert lines[2].startswith("| none | 0 | 80.0 [")

@@ -68,7 +68,7 @@ def test_figures_and_units_are_those_of_the_measure(dissected: Path, tiny_run: P
         here = units["layer"] == layer
         assert units["concept"][here].tolist() == [concept.name for concept in result.best]
         assert units["iou"][here] == pytest.approx([one.value for one in result.best_iou], rel=1e-7)
-        assert units["sensitivity"][here] == pytest.approx([one.value for one in result.sensitivity], rel=1e-7)
+        assert units["sensitivity"][here] == pytest.approx(result.sensitivity.tolist(), rel=1e-7)
         assert summary["counts"]["pgd/dissection"] == result.counts
     drawn = {path.stem for path in (dissected / "figures").glob("*.png")}
     assert {"units_sensitivity", "units_detectors"} <= drawn

@@ -106,7 +106,7 @@ class Again:
         maps = torch.cat(kept)[: len(images), unit : unit + 1]
         size = self.found.mask_size
         scaled = torch.nn.functional.interpolate(maps.double(), size, mode="bilinear", align_corners=False)[:, 0]
-        threshold = float(self.found[layer].thresholds[unit])
+        threshold = float(self.found[layer].threshold[unit])
         masks = (scaled >= threshold).numpy().astype(np.int8)
         masks[((scaled - threshold).abs() < 1e-6).numpy()] = -1
         return masks

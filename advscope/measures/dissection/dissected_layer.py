@@ -13,7 +13,7 @@ from advscope.intervals import Estimate
 class DissectedLayer(NamedTuple):
     """The ``K`` units of one layer, in their order, and figures of the layer; ``C`` concepts in their order."""
 
-    thresholds: Tensor
+    threshold: Tensor
     """T_k, float32 ``(K,)``."""
     maxima: Tensor
     """The largest activation of each unit on the clean images, float32 ``(K,)``."""
@@ -44,8 +44,10 @@ class DissectedLayer(NamedTuple):
     """The best concept on the adversarial images; None without any."""
     interpretability: Tensor
     """IoU(k), the mean over the concepts that are present, float64 ``(K,)``."""
-    sensitivity: tuple[Estimate, ...]
-    """v(k) over the attacked images, in roots of pixels."""
+    sensitivity: Tensor
+    """v(k) over the attacked images, in roots of pixels, float64 ``(K,)``; ``nan`` without any."""
+    sensitivity_estimates: tuple[Estimate, ...]
+    """The same with intervals, and the number of attacked images."""
     sensitivity_all: tuple[Estimate, ...]
     """v(k) over all images that have an adversarial one, whether or not the attack succeeded."""
     top_images: Tensor
@@ -68,11 +70,11 @@ class DissectedLayer(NamedTuple):
         moved_iou = moved_iou.masked_fill(self.best_columns < 0, math.nan)
         rows = []
         for unit, (concept, moved) in enumerate(zip(self.best, self.adversarial_best, strict=True)):
-            iou, sensitivity = self.best_iou[unit], self.sensitivity[unit]
+            iou, sensitivity = self.best_iou[unit], self.sensitivity_estimates[unit]
             rows.append({
                 "layer": layer,
                 "unit": unit,
-                "threshold": float(self.thresholds[unit]),
+                "threshold": float(self.threshold[unit]),
                 "maximum": float(self.maxima[unit]),
                 "kind": self.kinds[unit],
                 "concept": "" if concept is None else concept.name,

@@ -139,9 +139,9 @@ def _pandas() -> Any:
 
 
 def _units(layer: DissectedLayer) -> LayerUnits:
-    sensitivity = torch.tensor([one.value for one in layer.sensitivity], dtype=torch.float64)
     regular = torch.tensor([kind == "regular" for kind in layer.kinds])
-    return LayerUnits(layer.interpretability.cpu(), sensitivity, layer.areas.cpu(), regular, layer.sensitivity[0].n)
+    images = layer.sensitivity_estimates[0].n
+    return LayerUnits(layer.interpretability.cpu(), layer.sensitivity.cpu(), layer.areas.cpu(), regular, images)
 
 
 def _images(layer: DissectedLayer) -> int:

@@ -85,7 +85,7 @@ def _write(dissection: "Dissection", folder: Path) -> None:
             list(dict.fromkeys(categories)),
         )
         tensors = {name: value.cpu().numpy() for name, value in found._asdict().items() if hasattr(value, "cpu")}
-        for name in ("sensitivity", "sensitivity_all", "best_iou"):
+        for name in ("sensitivity_estimates", "sensitivity_all", "best_iou"):
             tensors[name] = np.array([(one.value, one.low, one.high) for one in getattr(found, name)])
         np.savez_compressed(folder / "layers" / f"{layer}.npz", allow_pickle=False, **tensors)
     about = {

@@ -96,7 +96,7 @@ class LayerTallies:
         columns = torch.full_like(regular, -1, dtype=torch.int64) if found.columns is None else found.columns
         highest = [estimate.value > settings.detector for estimate in found.best_iou]
         return DissectedLayer(
-            thresholds=self.thresholds,
+            threshold=self.thresholds,
             maxima=self.maxima,
             kinds=kinds,
             iou=found.iou,
@@ -111,7 +111,8 @@ class LayerTallies:
             detectors=torch.tensor(highest, device=regular.device),
             adversarial_best=best if moved is None else moved.best,
             interpretability=found.interpretability,
-            sensitivity=tuple(self.attacked.estimates()),
+            sensitivity=self.attacked.values(),
+            sensitivity_estimates=tuple(self.attacked.estimates()),
             sensitivity_all=tuple(self.everywhere.estimates()),
             top_images=self.top_images.indices,
             top_values=self.top_images.values,

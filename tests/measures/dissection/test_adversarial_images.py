@@ -91,7 +91,7 @@ def test_whom_it_attacks_and_what_became_of_each(source: int | None, target: int
     assert attacked == {int(batch.indices[place]): int(labels[place]) for place in asked}
     assert all(towards == (None if target is None else [target] * len(own)) for own, _, towards in seen.calls)
     layer = found([batch], of=attack(), source=source, target=target)["act1"]
-    assert layer.sensitivity[0].n == len(reached)
+    assert layer.sensitivity_estimates[0].n == len(reached)
     assert layer.sensitivity_all[0].n == len(asked)
     assert layer.figures["detectors_adversarial"].n == len(asked)
 
@@ -127,10 +127,10 @@ def test_the_flips_are_those_of_the_images_on_which_it_succeeded() -> None:
     with torch.no_grad():
         after = network(made).argmax(1)
         network(batch.images[rows])
-    masks = [unit_masks(maps, layer.thresholds, (4, 4)).flatten(2) for maps in kept]
+    masks = [unit_masks(maps, layer.threshold, (4, 4)).flatten(2) for maps in kept]
     roots = (masks[0] ^ masks[1]).sum(2).double().sqrt()
     assert [one.value for one in layer.sensitivity_all] == pytest.approx(roots.mean(0).tolist(), abs=1e-8)
-    assert [one.value for one in layer.sensitivity] == pytest.approx(roots[after == 3].mean(0).tolist(), abs=1e-8)
+    assert layer.sensitivity.tolist() == pytest.approx(roots[after == 3].mean(0).tolist(), abs=1e-8)
     assert roots.mean() > 0
 
 
@@ -149,7 +149,7 @@ def test_where_some_are_attacked_each_keeps_its_own_concepts(count: Callable[...
         settings=replace(settings, source=2),
     )["act1"]  # fmt: skip
     # Whom the attack is let loose on changes nothing on the clean images.
-    for name in ("thresholds", "iou", "areas", "intersections", "category_areas", "concept_areas", "interpretability"):
+    for name in ("threshold", "iou", "areas", "intersections", "category_areas", "concept_areas", "interpretability"):
         assert torch.equal(getattr(given, name).nan_to_num(-1), getattr(alone, name).nan_to_num(-1)), name
     assert repr(given.best_iou) == repr(alone.best_iou)
     for name, figure in alone.figures.items():
@@ -160,7 +160,7 @@ def test_where_some_are_attacked_each_keeps_its_own_concepts(count: Callable[...
     network.network.act1.register_forward_hook(lambda _, __, out: kept.append(out))
     with torch.no_grad():
         network(made)
-    masks = unit_masks(torch.cat(kept)[: len(rows)], given.thresholds, (4, 4))
+    masks = unit_masks(torch.cat(kept)[: len(rows)], given.threshold, (4, 4))
     table = ConceptTable(CONCEPTS)
     tally = count(table, masks, batch.concepts[rows], batch.image_concepts[rows], batch.indices[rows])
     assert torch.equal(given.adversarial_iou.nan_to_num(-1), tally.iou().nan_to_num(-1))
@@ -195,7 +195,7 @@ def test_what_was_looked_at_on_no_image_is_undefined_and_not_0() -> None:
     absent = next(label for label in range(4) if label not in predicted(batch.images).tolist())
     layer = found([batch], of=attack(), source=absent)["act1"]
     assert layer.counts == {"attacked": 0, "failed": 0, "ineligible": 0, "not_chosen": 20}
-    assert all(math.isnan(one.value) and one.n == 0 for one in (*layer.sensitivity, *layer.sensitivity_all))
+    assert all(math.isnan(one.value) and one.n == 0 for one in (*layer.sensitivity_estimates, *layer.sensitivity_all))
     assert layer.adversarial_iou.isnan().all()
     assert layer.adversarial_best == (None,) * 6
     for name in ("detectors", "unique_concepts", "interpretability", "detectors_object"):

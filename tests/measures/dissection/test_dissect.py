@@ -127,7 +127,7 @@ def test_everything_equals_a_plain_loop_twin(layer: str, strict: bool, union: st
         layer
     ]
     wanted = twin(network, batch, layer, settings)
-    assert found.thresholds.tolist() == wanted["thresholds"]
+    assert found.threshold.tolist() == wanted["thresholds"]
     assert found.areas.tolist() == wanted["areas"]
     assert found.top_images.tolist() == wanted["top"]
     assert found.counts["attacked"] == wanted["attacked"]
@@ -139,7 +139,7 @@ def test_everything_equals_a_plain_loop_twin(layer: str, strict: bool, union: st
         assert found.interpretability[unit] == pytest.approx(sum(present) / len(present), abs=1e-12)
         assert found.best_iou[unit].value == pytest.approx(max(present), abs=1e-12)
         assert found.best[unit] == CONCEPTS[present.index(max(present))]
-    assert [estimate.value for estimate in found.sensitivity] == pytest.approx(wanted["v"], abs=1e-8)
+    assert found.sensitivity.tolist() == pytest.approx(wanted["v"], abs=1e-8)
     assert [estimate.value for estimate in found.sensitivity_all] == pytest.approx(wanted["v_all"], abs=1e-8)
     detected = [max(line[:-1]) > 0.04 for line in wanted["iou"]]
     assert found.figures["detectors"].value == sum(detected)
@@ -168,8 +168,8 @@ def test_dead_and_saturated_units_are_counted_and_set_apart() -> None:
         Small().eval(), [annotated()], ["act1"], concepts=CONCEPTS, settings=DissectionSettings(0.2, draws=10)
     )["act1"]
     assert found.kinds[:2] == ("maximum", "maximum")
-    assert found.thresholds[:2].tolist() == [0.0, 6.0]
-    zero = sum(float(value) == 0 for value in found.thresholds)
+    assert found.threshold[:2].tolist() == [0.0, 6.0]
+    zero = sum(float(value) == 0 for value in found.threshold)
     assert found.figures["units_zero"].value == zero
     assert found.figures["units_maximum"].value >= 2
     regular = [unit for unit, kind in enumerate(found.kinds) if kind == "regular"]
@@ -180,7 +180,8 @@ def test_dead_and_saturated_units_are_counted_and_set_apart() -> None:
     # S > T masks nothing there, so nothing is met.
     assert found.interpretability[:2].tolist() == [0, 0]
     # Without an attack sensitivity is undefined.
-    assert all(math.isnan(one.value) and one.n == 0 for one in found.sensitivity)
+    assert all(math.isnan(one.value) and one.n == 0 for one in found.sensitivity_estimates)
+    assert found.sensitivity.isnan().all()
 
 
 class Planted(nn.Module):
@@ -264,7 +265,7 @@ def test_the_interval_is_that_of_leaving_groups_out(count) -> None:
     network.act2.register_forward_hook(lambda _, __, out: kept.update(out=out))
     with torch.no_grad():
         network(batch.images)
-    masks = unit_masks(kept["out"], found.thresholds, (4, 4))
+    masks = unit_masks(kept["out"], found.threshold, (4, 4))
     without = []
     for group in range(10):
         rows = (group_of(batch.indices) != group).nonzero().flatten()
@@ -289,7 +290,7 @@ def test_the_interval_of_a_mean_over_concepts_is_that_of_the_images_that_are_lef
     network.act2.register_forward_hook(lambda _, __, out: kept.update(out=out))
     with torch.no_grad():
         network(batch.images)
-    masks = unit_masks(kept["out"], found.thresholds, (4, 4))
+    masks = unit_masks(kept["out"], found.threshold, (4, 4))
 
     def interpretability(rows: Tensor) -> float:
         tally = count(
@@ -390,7 +391,7 @@ def test_a_network_in_float64_is_dissected_in_float32() -> None:
         attack=attack(),
         settings=DissectionSettings(0.2, draws=10),
     )
-    assert found["act1"].thresholds.dtype == found["act1"].maxima.dtype == torch.float32
+    assert found["act1"].threshold.dtype == found["act1"].maxima.dtype == torch.float32
     # A constant unit, whose value float32 must not set above itself.
     assert found["act1"].kinds[1] == "maximum"
     assert found["act1"].interpretability[1] == 0

@@ -67,7 +67,7 @@ def test_rows_say_what_the_tensors_say(found: Dissection) -> None:
     for row in rows:
         layer, unit = found[row["layer"]], row["unit"]
         assert tuple(row) == COLUMNS
-        assert row["threshold"] == float(layer.thresholds[unit])
+        assert row["threshold"] == float(layer.threshold[unit])
         assert row["detector"] == (row["iou"] > 0.04)
         column = CONCEPTS.index(layer.best[unit])
         assert int(layer.best_columns[unit]) == column
@@ -115,7 +115,7 @@ def test_frames_without_pandas_say_how_to_install_it(found: Dissection, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("iou", "act1"), ("thresholds", "act2"), ("top_images", "act1"), ("concept_areas", "act2")]
+    ("name", "value"), [("iou", "act1"), ("threshold", "act2"), ("top_images", "act1"), ("concept_areas", "act2")]
 )
 def test_tensors_are_plain_ones(found: Dissection, name: str, value: str) -> None:
     tensor: Tensor = getattr(found[value], name)

@@ -69,7 +69,7 @@ def test_the_files_hold_all_that_was_found(found: Dissection, tmp_path: Path) ->
                 if isinstance(value, torch.Tensor):
                     assert np.array_equal(arrays[key], value.numpy(), equal_nan=value.is_floating_point()), key
                     assert arrays[key].dtype == value.numpy().dtype, key
-            for key in ("sensitivity", "sensitivity_all", "best_iou"):
+            for key in ("sensitivity_estimates", "sensitivity_all", "best_iou"):
                 wanted = [(one.value, one.low, one.high) for one in getattr(layer, key)]
                 assert np.array_equal(arrays[key], np.array(wanted), equal_nan=True)
         table = read_netdissect_table(folder / "netdissect" / f"{name}-result.csv")

@@ -160,7 +160,7 @@ def test_a_network_without_parameters() -> None:
     batch = annotated()
     found = dissect(Bare(), split(batch, [9, 14]), ["maps"], concepts=CONCEPTS, attack=attack(), settings=SETTINGS)
     values = batch.images[:, 0].flatten().sort(descending=True).values
-    assert float(found["maps"].thresholds[1]) == float(values[int(0.2 * 23 * 64)])
+    assert float(found["maps"].threshold[1]) == float(values[int(0.2 * 23 * 64)])
     assert found["maps"].counts["attacked"] > 0
 
 
@@ -176,6 +176,6 @@ def test_a_network_in_float64_gives_the_masks_of_its_maps_in_float32() -> None:
     assert kept[0].dtype == torch.float64
     maps = kept[0].float()
     ordered = maps.transpose(0, 1).flatten(1).sort(descending=True).values
-    assert torch.equal(found["act2"].thresholds, ordered[:, int(0.2 * ordered.shape[1])])
+    assert torch.equal(found["act2"].threshold, ordered[:, int(0.2 * ordered.shape[1])])
     # The maps are as large as the annotation: no rounding lies between.
-    assert found["act2"].areas.tolist() == (maps > found["act2"].thresholds[:, None, None]).sum((0, 2, 3)).tolist()
+    assert found["act2"].areas.tolist() == (maps > found["act2"].threshold[:, None, None]).sum((0, 2, 3)).tolist()

@@ -156,7 +156,7 @@ def test_sensitive_units_that_are_planted_on_a_concept_are_significant() -> None
     meaning = torch.where(units % 4 == 0, 0.9, 0.05) + units * 1e-3
     moved = torch.where(units % 4 == 0, 0.3, 0.0) + units * 1e-4
     found = linked(meaning, moved)
-    v = torch.tensor([one.value for one in found["units"].sensitivity])
+    v = found["units"].sensitivity
     assert v[units % 4 == 0].min() > v[units % 4 != 0].max()
     assert p_of(found, 10) <= 0.01
     assert p_of(found, 10, "p_corrected") <= 0.05
@@ -186,7 +186,7 @@ def test_an_area_alone_makes_the_plain_test_significant_and_not_the_matched_one(
     levels = ordered.gather(1, (shares * ordered.shape[1]).long()[:, None])[:, 0]
     found = linked(torch.zeros(count), weights, levels)
     areas = found["units"].areas.double()
-    sensitivity = torch.tensor([one.value for one in found["units"].sensitivity])
+    sensitivity = found["units"].sensitivity
     ranks = areas.argsort().argsort().double(), sensitivity.argsort().argsort().double()
     assert torch.corrcoef(torch.stack(ranks))[0, 1] > 0.8
     assert p_of(found, 10) <= 0.01

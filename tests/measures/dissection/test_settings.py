@@ -125,8 +125,8 @@ def test_the_threshold_is_the_exact_rank(quantile: float) -> None:
     ordered = maps_of(batch, "act1").transpose(0, 1).flatten(1).sort(descending=True).values
     # 23 images of 64 positions; 0.005 x 1472 = 7.36: at most 7 exceed it, and the next lower value would let 8.
     allowed = {0.005: 7, 0.05: 73, 0.5: 736, 0.29: 426}[quantile]
-    assert torch.equal(layer.thresholds, ordered[:, allowed])
-    exceeding = (ordered > layer.thresholds[:, None]).sum(1)
+    assert torch.equal(layer.threshold, ordered[:, allowed])
+    exceeding = (ordered > layer.threshold[:, None]).sum(1)
     assert (exceeding <= allowed).all()
     if quantile < 0.1:
         assert (exceeding[2:] == allowed).sum() >= 2  # continuous units reach it exactly
@@ -278,7 +278,7 @@ def test_p_values_follow_the_draws() -> None:
 def test_chance_holds_masks_against_the_concepts_of_partners(count: Callable[..., ConceptTally], union: str) -> None:
     batch = annotated(40)
     layer = found(batch, "act2", union=union, detector=0.1)
-    masks = unit_masks(maps_of(batch, "act2"), layer.thresholds, (4, 4))
+    masks = unit_masks(maps_of(batch, "act2"), layer.threshold, (4, 4))
     references = ReferenceAnnotations()
     references.add(batch.indices, batch.concepts, batch.image_concepts)
     references.exchange()
